@@ -1,0 +1,170 @@
+//! The configuration a gateway runs on: complete, checked, with every reference resolved.
+//!
+//! Where it comes from (a file, a test, the demo) is not this crate's business. Defaults are those of
+//! the documented configuration file.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keypool_pool::{Limits, Priority, Strategy, Timestamp, Window};
+use keypool_wire::{Dialect, ProviderKind};
+
+use crate::secret::Secret;
+
+/// Everything a running gateway needs to know.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// Where client traffic (and, without an address of its own, the admin API) is served.
+    pub listen: SocketAddr,
+    /// The gateway's own key that clients present; `None` leaves traffic open, on loopback only.
+    pub client_key: Option<Secret>,
+    /// Who may use the admin API, and where it listens.
+    pub admin: AdminConfig,
+    /// Host names, besides loopback names and the listening address, that a `Host` header may carry.
+    pub known_hosts: Vec<String>,
+    /// How often suspect keys are looked at and timers are re-evaluated.
+    pub health_check_interval: Duration,
+    /// Bounds on one request's attempts.
+    pub retry: RetryConfig,
+    /// The clocks of one attempt.
+    pub timeouts: Timeouts,
+    /// Bounds on what clients may send.
+    pub bounds: Bounds,
+    /// TLS roots and proxy of the upstream connections.
+    pub network: NetworkConfig,
+    /// Whether answers carry the `x-keypool-*` headers.
+    pub answer_headers: bool,
+    /// Providers in configuration order; names are unique.
+    pub providers: Vec<ProviderConfig>,
+    /// Target of requests whose model names no provider; a model form such as `anthropic,claude-…`.
+    pub default_target: Option<String>,
+    /// Alias → targets: the first is wanted, the rest are fallbacks, in order.
+    pub aliases: Vec<(String, Vec<String>)>,
+    /// Where changes made through the admin API are kept across restarts; `None` keeps them in memory only.
+    pub state_file: Option<PathBuf>,
+    /// Seed of every random choice, so that a run can be repeated.
+    pub seed: u64,
+}
+
+/// Access to the admin API.
+#[derive(Debug, Clone, Default)]
+pub struct AdminConfig {
+    /// The admin token. When set, the client key opens no admin route.
+    pub token: Option<Secret>,
+    /// A listener of its own for the admin API; `None` serves it beside the traffic.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Bounds on the attempts of one request.
+#[derive(Debug, Clone)]
+pub struct RetryConfig {
+    /// Most attempts; `None` means as many as there are keys and fallbacks.
+    pub max_attempts: Option<NonZeroU32>,
+    /// Time from the request's arrival after which no further attempt begins.
+    pub deadline: Duration,
+}
+
+/// The clocks of one attempt.
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    /// TCP connect plus TLS handshake.
+    pub connect: Duration,
+    /// From the request sent to the head of the answer.
+    pub first_byte: Duration,
+    /// Between two chunks of an answer.
+    pub idle: Duration,
+    /// Reading a request's body from the client.
+    pub client_body: Duration,
+    /// How long requests in flight may go on after a stop was asked for.
+    pub drain: Duration,
+}
+
+/// Bounds on what a client may send.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// Largest request body in bytes.
+    pub body_bytes: usize,
+}
+
+/// How upstreams are reached.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkConfig {
+    /// A PEM file of additional trusted roots.
+    pub ca_file: Option<PathBuf>,
+    /// An HTTP(S) proxy, `http://[user:password@]host:port`, through which upstreams are reached.
+    pub proxy: Option<String>,
+}
+
+/// One provider and its keys.
+#[derive(Debug, Clone)]
+pub struct ProviderConfig {
+    /// The name that model forms, admin calls and metrics use.
+    pub name: String,
+    /// Which provider's error rows, quota headers and charging rule apply.
+    pub kind: ProviderKind,
+    /// The dialect its endpoints speak.
+    pub dialect: Dialect,
+    /// Base URL in the form that the provider's own SDK takes (Anthropic without `/v1`, OpenAI with it).
+    pub base_url: String,
+    /// How a key is chosen.
+    pub strategy: Strategy,
+    /// Shape of the per-minute meters.
+    pub window: Window,
+    /// Quotas that several keys share, by name.
+    pub quota_groups: Vec<(String, Limits)>,
+    /// Its keys, in configuration order.
+    pub keys: Vec<KeyEntry>,
+    /// Models it is known to serve; may be empty.
+    pub models: Vec<String>,
+}
+
+/// One API key of a provider.
+#[derive(Debug, Clone)]
+pub struct KeyEntry {
+    /// The key itself.
+    pub secret: Secret,
+    /// A name for people.
+    pub name: Option<String>,
+    /// The quota group it shares, by name; `None` gives it a quota of its own.
+    pub quota_group: Option<String>,
+    /// Limits of this key alone.
+    pub limits: Limits,
+    /// Weight for the weighted strategy.
+    pub priority: Priority,
+    /// Whether it may be selected at all.
+    pub enabled: bool,
+    /// Labels.
+    pub tags: Vec<String>,
+    /// Globs of the models it may serve; empty means all.
+    pub models: Vec<String>,
+    /// Base URL for this key alone.
+    pub base_url: Option<String>,
+    /// Instant from which it is no longer used.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self { max_attempts: None, deadline: Duration::from_secs(600) }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(600),
+            idle: Duration::from_secs(120),
+            client_body: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { body_bytes: 32 * 1024 * 1024 }
+    }
+}
