@@ -1,0 +1,155 @@
+//! The measurements, one section of the report each.
+
+mod latency;
+mod memory;
+mod start;
+mod streams;
+mod throughput;
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::load::Tally;
+use crate::machine::CpuUse;
+use crate::report::{Row, Section};
+use crate::target::{Bench, Kind, Running};
+
+/// Connections of the closed loop: enough to keep two cores busy, few enough that answers are not
+/// mostly waiting for each other.
+const CLOSED_LOOP_CONNECTIONS: usize = 32;
+/// Above this share of the machine's time for others, the absolute numbers say little.
+const FOREIGN_SHARE_MAX: f64 = 0.1;
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Small requests per second, and CPU time for each.
+    Throughput,
+    /// Added latency at a fixed rate, plain and streamed.
+    Latency,
+    /// SSE events per second through one worker.
+    Streams,
+    /// Memory when idle and with many open streams.
+    Memory,
+    /// Time to the first answer, and size of the binary.
+    Start,
+}
+
+/// How long and how often.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Extent {
+    /// Rounds of a closed-loop measurement.
+    pub(crate) rounds: usize,
+    /// Length of one of them.
+    pub(crate) round: Duration,
+    /// Unmeasured load before each round.
+    pub(crate) warm_up: Duration,
+    /// Rounds of an open-loop measurement.
+    pub(crate) open_rounds: usize,
+    /// Length of one of them.
+    pub(crate) open_round: Duration,
+    /// Starts of each proxy.
+    pub(crate) starts: usize,
+    /// Streams held open at once.
+    pub(crate) held_streams: usize,
+}
+
+impl Extent {
+    /// About four minutes.
+    pub(crate) fn full(held_streams: usize) -> Self {
+        Self {
+            rounds: 7,
+            round: Duration::from_millis(2500),
+            warm_up: Duration::from_millis(300),
+            open_rounds: 5,
+            open_round: Duration::from_secs(3),
+            starts: 15,
+            held_streams,
+        }
+    }
+
+    /// About one minute.
+    pub(crate) fn quick(held_streams: usize) -> Self {
+        Self {
+            rounds: 5,
+            round: Duration::from_millis(800),
+            warm_up: Duration::from_millis(150),
+            open_rounds: 3,
+            open_round: Duration::from_millis(1200),
+            starts: 5,
+            held_streams,
+        }
+    }
+}
+
+/// Measures `parts` in the order of the report.
+pub(crate) fn run(bench: &Bench, extent: &Extent, parts: &[Part]) -> anyhow::Result<Vec<Section>> {
+    let mut sections = Vec::new();
+    for part in Part::value_variants()
+        .iter()
+        .filter(|part| parts.contains(part))
+    {
+        eprintln!("measuring {part:?} …");
+        sections.push(match part {
+            Part::Throughput => throughput::measure(bench, extent)?,
+            Part::Latency => latency::measure(bench, extent)?,
+            Part::Streams => streams::measure(bench, extent)?,
+            Part::Memory => memory::measure(bench, extent)?,
+            Part::Start => start::measure(bench, extent)?,
+        });
+    }
+    Ok(sections)
+}
+
+/// Collects what casts doubt on a section.
+#[derive(Debug)]
+struct Doubts {
+    own: Vec<u32>,
+    before: CpuUse,
+    failures: u64,
+    remarks: Vec<String>,
+}
+
+impl Doubts {
+    /// Begins to watch the machine while `targets` are measured.
+    fn watch(bench: &Bench, targets: &[Running]) -> Self {
+        let mut own = vec![bench.upstream_id];
+        own.extend(targets.iter().flat_map(|target| &target.processes));
+        Self {
+            before: CpuUse::now(&own),
+            own,
+            failures: 0,
+            remarks: Vec::new(),
+        }
+    }
+
+    /// Notes requests that failed.
+    fn note(&mut self, kind: Kind, tally: &Tally) {
+        if let Some(first) = &tally.first_failure {
+            let count = tally.failures;
+            self.failures += count;
+            self.remarks.push(format!(
+                "{kind:?}: {count} requests failed; the first: {first}"
+            ));
+        }
+    }
+
+    /// Ends the watch and makes a section of what was measured.
+    fn into_section(mut self, title: String, rows: Vec<Row>) -> Section {
+        let foreign = CpuUse::now(&self.own).foreign_share_since(self.before);
+        if foreign > FOREIGN_SHARE_MAX {
+            self.remarks.push(format!(
+                "{:.0} % of the machine's CPU time went to other programs: trust the ratios at most",
+                foreign * 100.0
+            ));
+        }
+        Section {
+            title,
+            rows,
+            remarks: self.remarks,
+            failures: self.failures,
+        }
+    }
+}

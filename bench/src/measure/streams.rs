@@ -1,0 +1,98 @@
+//! SSE events per second through one worker on one CPU, while upstream and clients use the others.
+
+use std::time::Duration;
+
+use super::{CLOSED_LOOP_CONNECTIONS, Doubts, Extent};
+use crate::load::Generator;
+use crate::payload::{Request, StreamPlan};
+use crate::process::{confine, cpu_time};
+use crate::report::{Budget, Rounds, Row, Section};
+use crate::stats::{micros, number, per_second};
+use crate::target::{Bench, Kind, Workers};
+
+/// A long answer of small events, each written on its own by the upstream.
+const PLAN: StreamPlan = StreamPlan {
+    events: 200,
+    gap: Duration::ZERO,
+};
+/// Below this share of its CPU, it was not the proxy that set the rate.
+const BUSY_MIN: f64 = 0.9;
+
+/// Each round loads one target after the other.
+pub(super) fn measure(bench: &Bench, extent: &Extent) -> anyhow::Result<Section> {
+    let cpus = Cpus::divide(bench)?;
+    let targets = bench.start_all(&Workers::OneOn(cpus.proxy))?;
+    let mut doubts = Doubts::watch(bench, &targets);
+    let mut rates = Rounds::default();
+    let mut cpu_per_event = Rounds::default();
+    let mut busy = Rounds::default();
+    for _ in 0..extent.rounds {
+        for target in &targets {
+            let request = Request::stream(target.address, PLAN);
+            let mut generator =
+                Generator::connect(target.address, CLOSED_LOOP_CONNECTIONS, request)?;
+            generator.closed_loop(extent.warm_up)?;
+            let cpu_before = cpu_time(&target.processes);
+            let tally = generator.closed_loop(extent.round)?;
+            let cpu = cpu_time(&target.processes).saturating_sub(cpu_before);
+            doubts.note(target.kind, &tally);
+            rates.push(target.kind, per_second(tally.events, extent.round));
+            if target.kind != Kind::Direct {
+                cpu_per_event.push(target.kind, micros(cpu) / number(tally.events));
+                busy.push(target.kind, cpu.as_secs_f64() / extent.round.as_secs_f64());
+            }
+        }
+    }
+    for kind in [Kind::Nginx, Kind::Keypool] {
+        if let Some(share) = busy.median(kind).filter(|share| *share < BUSY_MIN) {
+            doubts.remarks.push(format!(
+                "{kind:?} used {:.0} % of its CPU: upstream or clients set the rate; \
+                 see CPU time per event",
+                share * 100.0
+            ));
+        }
+    }
+    Ok(doubts.into_section(
+        format!(
+            "SSE through one worker: {CLOSED_LOOP_CONNECTIONS} streams of {} events, one write each",
+            PLAN.events
+        ),
+        vec![
+            Row::new("events", "1/s", rates, Some(Budget::RatioAtLeast(0.7))),
+            Row::new("CPU time per event", "µs", cpu_per_event, None),
+        ],
+    ))
+}
+
+/// The proxy's CPU, kept free of upstream and generator as long as this lives.
+struct Cpus<'a> {
+    bench: &'a Bench,
+    proxy: usize,
+}
+
+impl<'a> Cpus<'a> {
+    /// The last CPU for the proxy; on a machine with a single one all share it.
+    fn divide(bench: &'a Bench) -> anyhow::Result<Self> {
+        let proxy = bench.cpus.last().copied().unwrap_or_default();
+        let others: Vec<usize> = bench
+            .cpus
+            .iter()
+            .copied()
+            .filter(|cpu| *cpu != proxy)
+            .collect();
+        let divided = Self { bench, proxy };
+        if !others.is_empty() {
+            confine(Some(bench.upstream_id), &others)?;
+            confine(None, &others)?;
+        }
+        Ok(divided)
+    }
+}
+
+impl Drop for Cpus<'_> {
+    fn drop(&mut self) {
+        // Widening to CPUs that were allowed before cannot be refused.
+        let _upstream = confine(Some(self.bench.upstream_id), &self.bench.cpus);
+        let _own = confine(None, &self.bench.cpus);
+    }
+}
