@@ -1,1 +1,43 @@
-//! placeholder
+//! What LLM APIs say and mean, as pure functions over bytes.
+//!
+//! Everything here knows the dialects and nothing else: no sockets, no clock, no HTTP library. The
+//! gateway asks it what a request wants ([`peek()`]), what to send ([`upstream_body`],
+//! [`UpstreamBase`]), what an answer means ([`judge`], [`StreamMeter`]), what it cost
+//! ([`usage_of_answer`], [`charge`]) and how to word an error of its own ([`error_body`]).
+//!
+//! All input comes from outside: no function panics on any bytes, and all memory is bounded by
+//! [`limits`].
+
+mod base_url;
+mod charging;
+mod dates;
+mod dialect;
+mod excerpt;
+mod headers;
+pub mod limits;
+mod model_ref;
+mod own_error;
+mod peek;
+mod provider;
+mod retry_after;
+mod splice;
+mod sse;
+mod stream;
+mod taxonomy;
+mod usage;
+
+pub use base_url::{BaseUrlError, Scheme, UpstreamBase};
+pub use charging::{charge, reservation};
+pub use dialect::{Dialect, Endpoint};
+pub use excerpt::excerpt;
+pub use headers::Headers;
+pub use model_ref::ModelRef;
+pub use own_error::{OwnError, error_body, error_body_with_request_id, stream_error_event};
+pub use peek::{ModelField, Peek, PeekError, peek};
+pub use provider::{AuthScheme, ProviderKind};
+pub use retry_after::retry_after;
+pub use splice::upstream_body;
+pub use sse::{SseError, SseEvent, SseSplitter};
+pub use stream::{EventKind, StreamEnd, StreamError, StreamMeter, UsageSource};
+pub use taxonomy::{Judgement, KeyVerdict, RequestVerdict, Scope, judge};
+pub use usage::{Usage, usage_of_answer};

@@ -1,0 +1,193 @@
+//! A provider's base URL, in whichever of the usual forms it was written.
+//!
+//! Anthropic's SDK takes its base without `/v1`, OpenAI's with it, claude-code-router wants the
+//! whole URL of the endpoint. People copy any of them into any field; a gateway that appends
+//! blindly calls `/v1/v1/messages` and reports that the model does not exist. All forms mean the
+//! same here.
+
+use std::fmt::Write as _;
+
+use crate::dialect::{Dialect, Endpoint};
+
+/// Where a provider's endpoints are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamBase {
+    scheme: Scheme,
+    authority: String,
+    /// The path up to and with the version segment, without a slash at its end.
+    prefix: String,
+    /// A query every request carries (Azure's `api-version`).
+    query: Option<String>,
+}
+
+/// With TLS or without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// Why a base URL cannot be used. None of them quotes the URL, which may hold a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BaseUrlError {
+    /// Neither `http://` nor `https://`.
+    #[error("a base URL starts with https:// or http://")]
+    Scheme,
+    /// No host, or one with characters no host has.
+    #[error("the base URL names no valid host")]
+    Host,
+    /// A user name or password before the host.
+    #[error("a base URL must not hold credentials; give the key as `key`")]
+    Credentials,
+    /// Characters that have no place in a URL, or a fragment.
+    #[error("the base URL holds characters that are not allowed in a URL")]
+    Characters,
+}
+
+impl UpstreamBase {
+    /// Understands a base URL of a provider spoken to in `dialect`: with or without the version
+    /// segment, or the full URL of one endpoint.
+    pub fn parse(dialect: Dialect, url: &str) -> Result<Self, BaseUrlError> {
+        let (scheme, rest) = split_scheme(url.trim())?;
+        if !rest.bytes().all(|b| b.is_ascii_graphic()) || rest.contains(['#', '"', '<', '>', '\\'])
+        {
+            return Err(BaseUrlError::Characters);
+        }
+        let (location, query) = match rest.split_once('?') {
+            Some((location, query)) => (location, Some(query).filter(|query| !query.is_empty())),
+            None => (rest, None),
+        };
+        let (authority, path) = match location.find('/') {
+            Some(slash) => location.split_at(slash),
+            None => (location, ""),
+        };
+        if authority.contains('@') {
+            return Err(BaseUrlError::Credentials);
+        }
+        if !is_authority(authority) {
+            return Err(BaseUrlError::Host);
+        }
+        Ok(Self {
+            scheme,
+            authority: authority.to_ascii_lowercase(),
+            prefix: versioned_prefix(dialect, path.trim_end_matches('/')),
+            query: query.map(ToOwned::to_owned),
+        })
+    }
+
+    /// With TLS or without.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Host and, where given, port; in lower case.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Path and query of an endpoint, with the query the client sent.
+    #[must_use]
+    pub fn path_and_query(&self, endpoint: Endpoint, client_query: Option<&str>) -> String {
+        self.with_query(format!("{}{}", self.prefix, endpoint.tail()), client_query)
+    }
+
+    /// The whole URL of an endpoint.
+    #[must_use]
+    pub fn url(&self, endpoint: Endpoint, client_query: Option<&str>) -> String {
+        let path = self.path_and_query(endpoint, client_query);
+        format!("{}{}{path}", self.scheme_text(), self.authority)
+    }
+
+    /// Path and query of the list of models: the cheapest call that proves a key good.
+    #[must_use]
+    pub fn models_path(&self) -> String {
+        // Azure lists models beside the deployments, not under each.
+        let prefix = self
+            .prefix
+            .find("/openai/deployments/")
+            .and_then(|at| self.prefix.get(..at + "/openai".len()))
+            .unwrap_or(&self.prefix);
+        self.with_query(format!("{prefix}/models"), None)
+    }
+
+    fn with_query(&self, mut path: String, client_query: Option<&str>) -> String {
+        let client_query = client_query.filter(|query| !query.is_empty());
+        let mut separator = '?';
+        for query in [self.query.as_deref(), client_query].into_iter().flatten() {
+            path.push(separator);
+            path.push_str(query);
+            separator = '&';
+        }
+        path
+    }
+
+    const fn scheme_text(&self) -> &'static str {
+        match self.scheme {
+            Scheme::Http => "http://",
+            Scheme::Https => "https://",
+        }
+    }
+}
+
+fn split_scheme(url: &str) -> Result<(Scheme, &str), BaseUrlError> {
+    let (scheme, rest) = url.split_once("://").ok_or(BaseUrlError::Scheme)?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "https" => Ok((Scheme::Https, rest)),
+        "http" => Ok((Scheme::Http, rest)),
+        _ => Err(BaseUrlError::Scheme),
+    }
+}
+
+fn is_authority(authority: &str) -> bool {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let host_is_valid = match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && host
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        }
+    };
+    host_is_valid && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
+}
+
+/// The path with its version segment and without any endpoint.
+fn versioned_prefix(dialect: Dialect, path: &str) -> String {
+    let endpoint = Endpoint::ALL
+        .iter()
+        .filter(|endpoint| endpoint.dialect() == dialect)
+        .find_map(|endpoint| path.strip_suffix(endpoint.tail()));
+    if let Some(prefix) = endpoint {
+        return prefix.to_owned();
+    }
+    let mut prefix = path.to_owned();
+    if !path.split('/').any(is_version) && !path.contains("/openai/deployments/") {
+        let version = match dialect {
+            Dialect::Anthropic | Dialect::OpenAi => "v1",
+            Dialect::Gemini => "v1beta",
+        };
+        _ = write!(prefix, "/{version}");
+    }
+    prefix
+}
+
+/// `v1`, `v1beta`, `v4`: a `v` and a digit.
+fn is_version(segment: &str) -> bool {
+    segment
+        .strip_prefix('v')
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! Every bound this crate keeps, in one place, so that outside bytes can never make it grow
+//! without end.
+
+use std::time::Duration;
+
+/// Nesting of a request body. The same bound `serde_json` keeps for trees; no client comes near.
+pub const JSON_DEPTH_MAX: usize = 128;
+
+/// Bytes of one server-sent event, terminators included. The largest events seen are whole answers
+/// repeated in `response.completed`, some hundreds of kilobytes.
+pub const SSE_EVENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Capacity a splitter keeps for the next unfinished event. Larger buffers are freed once their
+/// event is over, so that one large event does not weigh on a stream for the rest of its life.
+pub const SSE_BUFFER_KEPT_BYTES: usize = 8 * 1024;
+
+/// Bytes of an error body that are looked at. Real ones have a few kilobytes; a page of HTML from
+/// a CDN may have many more and tells nothing.
+pub const ERROR_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Characters of a provider's message that are handed on in logs and errors.
+pub const EXCERPT_CHARS_MAX: usize = 200;
+
+/// Longest wait a header or message is believed to ask for: a monthly limit's worth.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(31 * 24);
+
+/// Tokens of output set aside for a request whose provider counts what is really written.
+///
+/// `max_tokens` is no guide there: Claude Code asks for 64,000 and mostly gets a few hundred, so
+/// reserving it would leave most of a key's quota unused. Settlement charges the true figure.
+pub const OUTPUT_RESERVATION_TOKENS: u64 = 1024;
+
+const _: () = assert!(SSE_BUFFER_KEPT_BYTES < SSE_EVENT_BYTES_MAX);
+const _: () = assert!(EXCERPT_CHARS_MAX < ERROR_BODY_BYTES_MAX);

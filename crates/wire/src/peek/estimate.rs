@@ -1,0 +1,204 @@
+//! How many tokens a prompt will be, guessed from its bytes.
+//!
+//! Nobody publishes a tokenizer for current Claude models, and counting by a call costs a round
+//! trip, so a limit on tokens has to be guarded by a guess until the answer tells the truth. The
+//! worst guesses come from three places, each of which is treated by itself here: scripts whose
+//! characters are several bytes long, base64 data, and the JSON of tool definitions.
+//!
+//! Worked example: `"Hello, world"` has 12 bytes, so about 3.6 tokens; `"你好"` has 6 bytes but
+//! counts as 2 tokens; a photo of 2 MB counts as [`IMAGE_TOKENS`], not as 800,000.
+
+use super::PeekError;
+use super::walk::{Depth, Piece, Walk};
+
+/// Bytes of text per token, times ten. English prose in Claude's older tokenizer; a start, from
+/// which the real ratio is learned per model.
+const BYTES_PER_TEN_TOKENS: u64 = 33;
+
+/// A message costs a few tokens of its own for its frame.
+const MESSAGE_TOKENS: u64 = 4;
+
+/// An image of about a megapixel: Anthropic counts roughly width × height / 750, others less.
+const IMAGE_TOKENS: u64 = 1_300;
+
+/// Base64 characters of a document or recording per token. A page of a PDF is some tens of
+/// kilobytes and one to three thousand tokens.
+const ENCODED_BYTES_PER_TOKEN: u64 = 24;
+
+/// Shorter strings are never taken for base64 data.
+const ENCODED_LENGTH_MIN: usize = 64;
+
+/// What kind of thing a top-level member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Messages and prompts: the strings in them count, their JSON does not.
+    Text,
+    /// As [`Part::Text`], but numbers are token ids and count one each.
+    TextOrTokenIds,
+    /// Tool definitions and schemas: the model sees them as written, punctuation and all.
+    Schema,
+}
+
+/// The running sum.
+pub(super) struct Estimate {
+    ascii: bool,
+    text_bytes: u64,
+    whole_tokens: u64,
+}
+
+impl Estimate {
+    /// `ascii` says that the whole body is, which spares looking for wide characters.
+    pub(super) const fn new(ascii: bool) -> Self {
+        Self {
+            ascii,
+            text_bytes: 0,
+            whole_tokens: 0,
+        }
+    }
+
+    pub(super) fn tokens(&self) -> u64 {
+        self.whole_tokens + (self.text_bytes * 10).div_ceil(BYTES_PER_TEN_TOKENS)
+    }
+
+    /// Adds one member's value, which must be valid JSON.
+    pub(super) fn add(&mut self, part: Part, json: &str) -> Result<(), PeekError> {
+        let mut depth = Depth::default();
+        let mut name: &[u8] = b"";
+        for piece in Walk::new(json.as_bytes()) {
+            depth.pass(piece)?;
+            if let Piece::Name(found) = piece {
+                name = found;
+            }
+            match part {
+                Part::Schema => self.add_schema_piece(piece),
+                Part::Text | Part::TextOrTokenIds => self.add_text_piece(part, name, piece),
+            }
+        }
+        Ok(())
+    }
+
+    fn add_schema_piece(&mut self, piece: Piece<'_>) {
+        match piece {
+            // Two quotes, and a colon or comma.
+            Piece::Name(raw) | Piece::Text(raw) => {
+                self.text_bytes += 3;
+                self.add_text(raw);
+            }
+            Piece::Number | Piece::Open | Piece::Close => self.text_bytes += 1,
+        }
+    }
+
+    fn add_text_piece(&mut self, part: Part, name: &[u8], piece: Piece<'_>) {
+        match piece {
+            Piece::Text(raw) => self.add_value(name, raw),
+            Piece::Name(b"role") => self.whole_tokens += MESSAGE_TOKENS,
+            Piece::Number if part == Part::TextOrTokenIds => self.whole_tokens += 1,
+            Piece::Name(_) | Piece::Number | Piece::Open | Piece::Close => {}
+        }
+    }
+
+    /// A string inside a message, under the given name.
+    fn add_value(&mut self, name: &[u8], raw: &[u8]) {
+        match name {
+            b"type" => {
+                if matches!(raw, b"image" | b"image_url" | b"input_image") {
+                    self.whole_tokens += IMAGE_TOKENS;
+                }
+            }
+            // Frame, references and sealed reasoning: not text the model is charged for as such.
+            b"role" | b"id" | b"tool_use_id" | b"tool_call_id" | b"call_id" | b"signature"
+            | b"media_type" | b"encrypted_content" | b"file_id" | b"ttl" | b"detail"
+            | b"status" => {}
+            b"data" | b"file_data" | b"url" | b"image_url" | b"file_url" => {
+                match encoded_data(name, raw) {
+                    Encoded::No => self.add_text(raw),
+                    Encoded::Image => {}
+                    Encoded::Other => {
+                        self.whole_tokens += raw.len() as u64 / ENCODED_BYTES_PER_TOKEN;
+                    }
+                }
+            }
+            _ => self.add_text(raw),
+        }
+    }
+
+    /// Text as it stands in JSON: escapes count as the character they mean.
+    fn add_text(&mut self, raw: &[u8]) {
+        let mut bytes = raw.len() as u64;
+        if !self.ascii {
+            let leads_of_three = raw.iter().filter(|&&b| b >= 0xE0).count() as u64;
+            let leads_of_four = raw.iter().filter(|&&b| b >= 0xF0).count() as u64;
+            self.whole_tokens += leads_of_three;
+            bytes -= (3 * leads_of_three + leads_of_four).min(bytes);
+        }
+        let mut rest = raw;
+        while let Some(found) = memchr::memchr(b'\\', rest) {
+            let escape = rest.get(found..).unwrap_or_default();
+            let (length, meant) = escape_weight(escape);
+            self.whole_tokens += u64::from(meant == Meant::Wide);
+            bytes -= match meant {
+                Meant::Wide => length as u64,
+                Meant::Narrow => length as u64 - 1,
+            }
+            .min(bytes);
+            rest = escape.get(length..).unwrap_or_default();
+        }
+        self.text_bytes += bytes;
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meant {
+    /// A character that counts as a byte of text.
+    Narrow,
+    /// A character that counts as a token.
+    Wide,
+}
+
+/// Length of the escape `text` begins with, and what it stands for.
+fn escape_weight(text: &[u8]) -> (usize, Meant) {
+    if text.get(1) != Some(&b'u') {
+        return (2, Meant::Narrow);
+    }
+    let unit = text
+        .get(2..6)
+        .and_then(|digits| str::from_utf8(digits).ok())
+        .and_then(|digits| u16::from_str_radix(digits, 16).ok());
+    match unit {
+        // The second half of a pair was counted with its first.
+        Some(0xDC00..=0xDFFF) | None => (6, Meant::Narrow),
+        Some(0x0800..) => (6, Meant::Wide),
+        Some(_) => (6, Meant::Narrow),
+    }
+}
+
+enum Encoded {
+    No,
+    Image,
+    Other,
+}
+
+/// Whether a string is base64 data, and of an image. Judged by its first bytes, since the media
+/// type beside it may come after it.
+fn encoded_data(name: &[u8], raw: &[u8]) -> Encoded {
+    /// How PNG, JPEG, GIF and WebP begin in base64.
+    const IMAGES: [&[u8]; 4] = [b"iVBORw0KGgo", b"/9j/", b"R0lGOD", b"UklGR"];
+    if let Some(media_type) = raw.strip_prefix(b"data:") {
+        return if media_type.starts_with(b"image/") {
+            Encoded::Image
+        } else {
+            Encoded::Other
+        };
+    }
+    let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
+    match raw.get(..ENCODED_LENGTH_MIN) {
+        Some(head) if matches!(name, b"data" | b"file_data") && head.iter().all(is_base64) => {
+            if IMAGES.iter().any(|magic| raw.starts_with(magic)) {
+                Encoded::Image
+            } else {
+                Encoded::Other
+            }
+        }
+        _ => Encoded::No,
+    }
+}

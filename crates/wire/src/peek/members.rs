@@ -1,0 +1,292 @@
+//! The top-level members of a request body, each as a slice of the body.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use smallvec::SmallVec;
+
+use super::estimate::Part;
+use super::walk::check_depth;
+use super::{ModelField, PeekError, UsageSlot};
+use crate::dialect::Endpoint;
+
+/// What a member means at this endpoint.
+#[derive(Clone, Copy)]
+enum Member {
+    Model,
+    Stream,
+    StreamOptions,
+    MaxOutput(MaxOutput),
+    Weighed(Part),
+    Other,
+}
+
+/// The names of the bound on the answer, in rising order of precedence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum MaxOutput {
+    Tokens,
+    CompletionTokens,
+    OutputTokens,
+}
+
+impl MaxOutput {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Tokens => "max_tokens",
+            Self::CompletionTokens => "max_completion_tokens",
+            Self::OutputTokens => "max_output_tokens",
+        }
+    }
+}
+
+fn member(endpoint: Endpoint, name: &str) -> Member {
+    use Endpoint as E;
+    match (name, endpoint) {
+        ("model", _) => Member::Model,
+        ("stream", _) => Member::Stream,
+        ("stream_options", E::ChatCompletions) => Member::StreamOptions,
+        ("max_tokens", E::Messages | E::ChatCompletions) => Member::MaxOutput(MaxOutput::Tokens),
+        ("max_completion_tokens", E::ChatCompletions) => {
+            Member::MaxOutput(MaxOutput::CompletionTokens)
+        }
+        ("max_output_tokens", E::Responses) => Member::MaxOutput(MaxOutput::OutputTokens),
+        ("messages", E::Messages | E::CountTokens | E::ChatCompletions)
+        | ("system", E::Messages | E::CountTokens)
+        | ("instructions" | "input", E::Responses) => Member::Weighed(Part::Text),
+        ("input", E::Embeddings) => Member::Weighed(Part::TextOrTokenIds),
+        ("tools" | "output_config", E::Messages | E::CountTokens)
+        | ("tools" | "functions" | "response_format", E::ChatCompletions)
+        | ("tools" | "text", E::Responses) => Member::Weighed(Part::Schema),
+        _ => Member::Other,
+    }
+}
+
+/// The members that matter, still unparsed.
+pub(super) struct Members<'a> {
+    model: Option<&'a RawValue>,
+    model_repeated: bool,
+    stream: Option<&'a RawValue>,
+    stream_options: Option<&'a RawValue>,
+    max_output: Option<(MaxOutput, &'a RawValue)>,
+    pub(super) weighed: SmallVec<[(Part, &'a RawValue); 4]>,
+    too_deep: bool,
+    pub(super) count: usize,
+}
+
+impl<'a> Members<'a> {
+    /// Checks that the text is one JSON object and splits it.
+    pub(super) fn read(endpoint: Endpoint, text: &'a str) -> Result<Self, PeekError> {
+        if text.trim_ascii().is_empty() {
+            return Err(PeekError::Empty);
+        }
+        let mut json = serde_json::Deserializer::from_str(text);
+        let members = json
+            .deserialize_map(MembersVisitor(endpoint))
+            .and_then(|members| json.end().map(|()| members))
+            .map_err(|e| PeekError::from_json(&e))?;
+        if members.too_deep {
+            return Err(PeekError::TooDeep);
+        }
+        Ok(members)
+    }
+
+    fn take(&mut self, member: Member, value: &'a RawValue) {
+        self.count += 1;
+        match member {
+            Member::Model => self.model_repeated = self.model.replace(value).is_some(),
+            Member::Stream => self.stream = Some(value),
+            Member::StreamOptions => self.stream_options = Some(value),
+            // A null says nothing, and must not hide the older name beside it.
+            Member::MaxOutput(which) => {
+                if value.get() != "null" && self.max_output.is_none_or(|(known, _)| known <= which)
+                {
+                    self.max_output = Some((which, value));
+                }
+            }
+            Member::Weighed(part) => {
+                self.weighed.push((part, value));
+                return;
+            }
+            Member::Other => {}
+        }
+        self.too_deep |= check_depth(value.get()).is_err();
+    }
+
+    pub(super) fn model(&self, text: &str) -> Result<Option<ModelField>, PeekError> {
+        let Some(value) = self.model else {
+            return Ok(None);
+        };
+        if self.model_repeated {
+            return Err(PeekError::Duplicate { field: "model" });
+        }
+        let expected = if value.get().starts_with('"') {
+            "a string of valid Unicode characters"
+        } else {
+            "a string"
+        };
+        let name =
+            serde_json::from_str(value.get()).map_err(|_| wrong_type("model", expected, value))?;
+        Ok(Some(ModelField {
+            name,
+            range: range_of(value, text),
+        }))
+    }
+
+    pub(super) fn stream(&self) -> Result<bool, PeekError> {
+        optional_bool("stream", self.stream)
+    }
+
+    pub(super) fn max_output_tokens(&self) -> Result<Option<u64>, PeekError> {
+        let Some((which, value)) = self.max_output else {
+            return Ok(None);
+        };
+        serde_json::from_str(value.get())
+            .map_err(|_| wrong_type(which.name(), "a whole number of tokens", value))
+    }
+
+    pub(super) fn usage_slot(&self, text: &str) -> Result<UsageSlot, PeekError> {
+        let Some(options) = self.stream_options else {
+            return Ok(UsageSlot::Absent);
+        };
+        let place = range_of(options, text);
+        if options.get() == "null" {
+            return Ok(UsageSlot::Null(place));
+        }
+        let found = serde_json::Deserializer::from_str(options.get())
+            .deserialize_map(IncludeUsageVisitor)
+            .map_err(|_| wrong_type("stream_options", "an object", options))?;
+        let asks = optional_bool("stream_options.include_usage", found.value)?;
+        Ok(match found.value {
+            Some(_) if asks => UsageSlot::Present,
+            Some(value) => UsageSlot::Value(range_of(value, text)),
+            None => UsageSlot::Object {
+                after_brace: place.start + 1,
+                is_empty: found.is_empty,
+            },
+        })
+    }
+}
+
+fn optional_bool(field: &'static str, value: Option<&RawValue>) -> Result<bool, PeekError> {
+    match value.map(RawValue::get) {
+        None | Some("null" | "false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(PeekError::WrongType {
+            field,
+            expected: "true or false",
+            found: kind_of(other),
+        }),
+    }
+}
+
+fn wrong_type(field: &'static str, expected: &'static str, value: &RawValue) -> PeekError {
+    PeekError::WrongType {
+        field,
+        expected,
+        found: kind_of(value.get()),
+    }
+}
+
+/// What a valid JSON value is, in words.
+fn kind_of(json: &str) -> &'static str {
+    match json.as_bytes().first() {
+        Some(b'"') => "a string",
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        Some(b'-') => "a negative number",
+        _ if json.contains(['.', 'e', 'E']) => "a fraction",
+        _ => "a number",
+    }
+}
+
+/// Where a value borrowed from `text` stands in it.
+fn range_of(value: &RawValue, text: &str) -> Range<usize> {
+    let start = value.get().as_ptr().addr() - text.as_ptr().addr();
+    start..start + value.get().len()
+}
+
+struct MembersVisitor(Endpoint);
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Members {
+            model: None,
+            model_repeated: false,
+            stream: None,
+            stream_options: None,
+            max_output: None,
+            weighed: SmallVec::new(),
+            too_deep: false,
+            count: 0,
+        };
+        while let Some(member) = map.next_key_seed(Name(|name: &str| member(self.0, name)))? {
+            members.take(member, map.next_value()?);
+        }
+        Ok(members)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct IncludeUsage<'a> {
+    value: Option<&'a RawValue>,
+    is_empty: bool,
+}
+
+struct IncludeUsageVisitor;
+
+impl<'de> Visitor<'de> for IncludeUsageVisitor {
+    type Value = IncludeUsage<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<IncludeUsage<'de>, A::Error> {
+        let mut found = IncludeUsage {
+            value: None,
+            is_empty: true,
+        };
+        while let Some(is_it) = map.next_key_seed(Name(|name: &str| name == "include_usage"))? {
+            found.is_empty = false;
+            if is_it {
+                found.value = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Looks at a member's name without keeping it.
+struct Name<F>(F);
+
+impl<'de, T, F: FnOnce(&str) -> T> DeserializeSeed<'de> for Name<F> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<T, F: FnOnce(&str) -> T> Visitor<'_> for Name<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<T, E> {
+        Ok((self.0)(name))
+    }
+}

@@ -1,0 +1,102 @@
+//! Looking into a request body without taking it apart.
+//!
+//! The body goes upstream byte for byte, since prompt caches hash it. What the gateway has to know
+//! (which model, streamed or not, how large) is read off in passing: `serde_json` checks the whole
+//! text and hands over the top-level members as slices of it; no tree is built, and nothing is
+//! allocated per message.
+
+mod error;
+mod estimate;
+mod members;
+mod walk;
+
+use std::ops::Range;
+
+pub use error::PeekError;
+
+use crate::dialect::Endpoint;
+use estimate::Estimate;
+use members::Members;
+pub(crate) use walk::{Piece, Walk};
+
+/// What a request body tells about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peek {
+    /// The model asked for, if the body names one.
+    pub model: Option<ModelField>,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// The most tokens the answer may have (`max_tokens`, `max_completion_tokens` or
+    /// `max_output_tokens`, whichever the endpoint reads).
+    pub max_output_tokens: Option<u64>,
+    /// Whether the client itself asks for the usage chunk (`stream_options.include_usage`).
+    pub asks_usage: bool,
+    /// An estimate of the tokens of the prompt.
+    pub input_tokens: u64,
+    /// Where `include_usage` would have to be written.
+    pub(crate) usage_slot: UsageSlot,
+    /// Where another member could be added: just before the closing brace.
+    pub(crate) end: EndSlot,
+}
+
+/// The `model` member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelField {
+    /// The name, escapes resolved.
+    pub name: String,
+    /// Where its JSON string stands in the body, quotes included.
+    pub range: Range<usize>,
+}
+
+/// How `stream_options.include_usage` can be brought to `true` with the least change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum UsageSlot {
+    /// There is no `stream_options`: add the member.
+    Absent,
+    /// `stream_options` is `null`: write an object in its place.
+    Null(Range<usize>),
+    /// An object without `include_usage`: write it after the brace at this offset.
+    Object { after_brace: usize, is_empty: bool },
+    /// `include_usage` has another value, at this place.
+    Value(Range<usize>),
+    /// It is `true` already.
+    Present,
+}
+
+/// The end of the top-level object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EndSlot {
+    pub(crate) brace: usize,
+    pub(crate) is_empty: bool,
+}
+
+/// Reads what the gateway must know of a request body.
+///
+/// The whole body is checked to be JSON. A member the endpoint knows must have the right type;
+/// unknown members are none of our business. `model` must not come twice, since the one that is
+/// read here might not be the one the provider reads; of other members the last one counts.
+pub fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, PeekError> {
+    let text = str::from_utf8(body).map_err(|e| PeekError::not_utf8(body, e.valid_up_to()))?;
+    let members = Members::read(endpoint, text)?;
+    let usage_slot = members.usage_slot(text)?;
+    let mut estimate = Estimate::new(text.is_ascii());
+    for (part, value) in &members.weighed {
+        estimate.add(*part, value.get())?;
+    }
+    Ok(Peek {
+        model: members.model(text)?,
+        stream: members.stream()?,
+        max_output_tokens: members.max_output_tokens()?,
+        asks_usage: usage_slot == UsageSlot::Present,
+        input_tokens: estimate.tokens(),
+        usage_slot,
+        end: EndSlot {
+            brace: text.trim_ascii_end().len().saturating_sub(1),
+            is_empty: members.count == 0,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests;

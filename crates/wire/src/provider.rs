@@ -1,0 +1,167 @@
+//! Who the providers are: names, default base URLs, dialects, and how each takes its key.
+
+use crate::dialect::Dialect;
+
+/// A provider whose habits are known, or one that merely speaks a dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProviderKind {
+    /// Anthropic's own API.
+    Anthropic,
+    /// OpenAI's own API.
+    OpenAi,
+    /// OpenAI models on Azure.
+    Azure,
+    /// Google's Gemini API.
+    Gemini,
+    /// OpenRouter.
+    OpenRouter,
+    /// DeepSeek.
+    DeepSeek,
+    /// Groq.
+    Groq,
+    /// Mistral.
+    Mistral,
+    /// Together.
+    Together,
+    /// xAI.
+    Xai,
+    /// Fireworks.
+    Fireworks,
+    /// Cerebras.
+    Cerebras,
+    /// Anybody else, by the dialect spoken.
+    Generic(Dialect),
+}
+
+/// The one header that carries a key to a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthScheme {
+    /// `x-api-key: KEY`
+    XApiKey,
+    /// `authorization: Bearer KEY`
+    Bearer,
+    /// `x-goog-api-key: KEY`
+    XGoogApiKey,
+    /// `api-key: KEY` (Azure)
+    ApiKey,
+}
+
+impl AuthScheme {
+    /// The header's name, in lower case.
+    #[must_use]
+    pub const fn header_name(self) -> &'static str {
+        match self {
+            Self::XApiKey => "x-api-key",
+            Self::Bearer => "authorization",
+            Self::XGoogApiKey => "x-goog-api-key",
+            Self::ApiKey => "api-key",
+        }
+    }
+
+    /// What stands before the key in the header's value.
+    #[must_use]
+    pub const fn value_prefix(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer ",
+            Self::XApiKey | Self::XGoogApiKey | Self::ApiKey => "",
+        }
+    }
+
+    /// The scheme that goes with a dialect when nothing else is known.
+    #[must_use]
+    pub const fn of_dialect(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Anthropic => Self::XApiKey,
+            Dialect::OpenAi => Self::Bearer,
+            Dialect::Gemini => Self::XGoogApiKey,
+        }
+    }
+}
+
+/// One line per known provider: (kind, name in the configuration, base URL as its SDK takes it).
+/// Azure has no default: its host is the customer's own.
+const TABLE: [(ProviderKind, &str, Option<&str>); 12] = {
+    use ProviderKind as P;
+    [
+        (P::Anthropic, "anthropic", Some("https://api.anthropic.com")),
+        (P::OpenAi, "openai", Some("https://api.openai.com/v1")),
+        (P::Azure, "azure", None),
+        (
+            P::Gemini,
+            "gemini",
+            Some("https://generativelanguage.googleapis.com/v1beta"),
+        ),
+        (
+            P::OpenRouter,
+            "openrouter",
+            Some("https://openrouter.ai/api/v1"),
+        ),
+        (P::DeepSeek, "deepseek", Some("https://api.deepseek.com/v1")),
+        (P::Groq, "groq", Some("https://api.groq.com/openai/v1")),
+        (P::Mistral, "mistral", Some("https://api.mistral.ai/v1")),
+        (P::Together, "together", Some("https://api.together.xyz/v1")),
+        (P::Xai, "xai", Some("https://api.x.ai/v1")),
+        (
+            P::Fireworks,
+            "fireworks",
+            Some("https://api.fireworks.ai/inference/v1"),
+        ),
+        (P::Cerebras, "cerebras", Some("https://api.cerebras.ai/v1")),
+    ]
+};
+
+impl ProviderKind {
+    /// The provider of that name, in any case; `None` for names that are the operator's own.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        TABLE
+            .iter()
+            .find(|(_, known, _)| known.eq_ignore_ascii_case(name))
+            .map(|&(kind, ..)| kind)
+    }
+
+    /// All names [`Self::from_name`] knows.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|&(_, name, _)| name)
+    }
+
+    /// The base URL its own SDK uses, where there is one for all customers.
+    #[must_use]
+    pub fn default_base_url(self) -> Option<&'static str> {
+        TABLE
+            .iter()
+            .find(|&&(kind, ..)| kind == self)
+            .and_then(|&(_, _, url)| url)
+    }
+
+    /// The dialect it speaks unless configured otherwise.
+    #[must_use]
+    pub const fn dialect(self) -> Dialect {
+        match self {
+            Self::Anthropic => Dialect::Anthropic,
+            Self::Gemini => Dialect::Gemini,
+            Self::Generic(dialect) => dialect,
+            Self::OpenAi
+            | Self::Azure
+            | Self::OpenRouter
+            | Self::DeepSeek
+            | Self::Groq
+            | Self::Mistral
+            | Self::Together
+            | Self::Xai
+            | Self::Fireworks
+            | Self::Cerebras => Dialect::OpenAi,
+        }
+    }
+
+    /// How it takes its key when spoken to in `dialect`. Gemini's OpenAI dialect wants a bearer,
+    /// and so do the others' second dialects; only Azure's header does not follow the dialect.
+    #[must_use]
+    pub const fn auth_scheme(self, dialect: Dialect) -> AuthScheme {
+        if matches!(self, Self::Azure) {
+            AuthScheme::ApiKey
+        } else {
+            AuthScheme::of_dialect(dialect)
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Changing a member of a request body and not one byte more.
+//!
+//! Prompt caches and signatures are over the bytes, and re-serialising changes numbers, order and
+//! escapes; so a change is cut into the text at the place that [`peek`](crate::peek) found.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::peek::{Peek, UsageSlot};
+
+const STREAM_OPTIONS: &str = r#""stream_options":{"include_usage":true}"#;
+
+/// The body to send upstream: with another model's name, and asking for the usage chunk of a
+/// stream if `inject_usage` is set, the body is streamed, and it does not ask already.
+///
+/// `peek` must be what [`peek`](crate::peek()) read from this very body. When nothing changes the
+/// same bytes are handed back, not copied.
+#[must_use]
+pub fn upstream_body(body: &Bytes, peek: &Peek, model: Option<&str>, inject_usage: bool) -> Bytes {
+    let mut edits: SmallVec<[Edit; 3]> = SmallVec::new();
+    let mut added: SmallVec<[Cow<'static, str>; 2]> = SmallVec::new();
+    if let Some(new) = model {
+        match &peek.model {
+            Some(old) if old.name == new => {}
+            Some(old) => edits.push((old.range.clone(), json_string(new).into())),
+            None => added.push(format!(r#""model":{}"#, json_string(new)).into()),
+        }
+    }
+    if inject_usage && peek.stream {
+        match usage_edit(&peek.usage_slot) {
+            UsageEdit::None => {}
+            UsageEdit::Add => added.push(STREAM_OPTIONS.into()),
+            UsageEdit::At(edit) => edits.push(edit),
+        }
+    }
+    if !added.is_empty() {
+        let comma = if peek.end.is_empty { "" } else { "," };
+        let text = format!("{comma}{}", added.join(","));
+        edits.push((peek.end.brace..peek.end.brace, text.into()));
+    }
+    apply(body, edits)
+}
+
+type Edit = (Range<usize>, Cow<'static, str>);
+
+enum UsageEdit {
+    None,
+    Add,
+    At(Edit),
+}
+
+fn usage_edit(slot: &UsageSlot) -> UsageEdit {
+    match slot {
+        UsageSlot::Present => UsageEdit::None,
+        UsageSlot::Absent => UsageEdit::Add,
+        UsageSlot::Null(range) => {
+            UsageEdit::At((range.clone(), r#"{"include_usage":true}"#.into()))
+        }
+        UsageSlot::Value(range) => UsageEdit::At((range.clone(), "true".into())),
+        UsageSlot::Object {
+            after_brace,
+            is_empty,
+        } => {
+            let comma = if *is_empty { "" } else { "," };
+            let text = format!(r#""include_usage":true{comma}"#);
+            UsageEdit::At((*after_brace..*after_brace, text.into()))
+        }
+    }
+}
+
+fn apply(body: &Bytes, mut edits: SmallVec<[Edit; 3]>) -> Bytes {
+    if edits.is_empty() {
+        return body.clone();
+    }
+    edits.sort_by_key(|(range, _)| range.start);
+    let growth: usize = edits.iter().map(|(_, text)| text.len()).sum();
+    let mut out = Vec::with_capacity(body.len() + growth);
+    let mut done = 0;
+    for (range, text) in edits {
+        out.extend_from_slice(body.get(done..range.start).unwrap_or_default());
+        out.extend_from_slice(text.as_bytes());
+        done = range.end;
+    }
+    out.extend_from_slice(body.get(done..).unwrap_or_default());
+    out.into()
+}
+
+fn json_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! What the events of a streamed answer mean: may the head still be held back, what did it cost,
+//! did it end or merely stop.
+//!
+//! Two mistakes cost most here. An error that comes as the first event of a `200` is still curable
+//! with another key, but only while nothing has gone to the client; and a stream that breaks looks
+//! like the whole answer to most SDKs. So every event is classified, cheaply: only those that carry
+//! usage, an end or an error are parsed.
+
+mod chat;
+mod error;
+mod messages;
+mod responses;
+
+pub use error::StreamError;
+
+use crate::dialect::Endpoint;
+use crate::sse::SseEvent;
+use crate::usage::Usage;
+
+/// Bytes of streamed text per output token, used only when the provider's count never came.
+const DELTA_BYTES_PER_TOKEN: u64 = 4;
+
+/// What one event means to the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// Nothing of the answer yet (comment, ping, `message_start`, a chunk with only the role): the
+    /// head may still be held back.
+    Preamble,
+    /// Part of the answer, or an event not known here: relay it.
+    Content,
+    /// The usage chunk the gateway asked for in the client's name: drop it.
+    UsageOnly,
+    /// The provider gave up.
+    Error(StreamError),
+    /// The answer is whole.
+    End,
+}
+
+/// How a stream ended by its own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// With the dialect's end marker.
+    Complete,
+    /// With the dialect's error event.
+    Failed,
+}
+
+/// Whether a figure is the provider's or a guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageSource {
+    /// The provider stated it.
+    Measured,
+    /// Guessed from the bytes seen, since the provider's figure never came.
+    Estimated,
+}
+
+/// Watches one streamed answer go by.
+#[derive(Debug)]
+pub struct StreamMeter {
+    reader: Reader,
+    progress: Progress,
+}
+
+#[derive(Debug)]
+enum Reader {
+    Messages,
+    Chat { usage_injected: bool },
+    Responses,
+}
+
+/// What has been learned so far, in whichever dialect.
+#[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four sightings, each possible with any other"
+)]
+struct Progress {
+    /// Bytes of text, tool arguments and thinking seen in deltas.
+    delta_bytes: u64,
+    /// The provider's figures so far.
+    told: Usage,
+    input_told: bool,
+    output_told: bool,
+    has_content: bool,
+    /// The answer's content is whole, even if the end marker has not come.
+    finished: bool,
+    end: Option<StreamEnd>,
+}
+
+impl Progress {
+    fn tell(&mut self, usage: Usage) {
+        self.told = usage;
+        self.input_told = true;
+        self.output_told = true;
+    }
+
+    fn fail(&mut self, error: StreamError) -> EventKind {
+        self.end = Some(StreamEnd::Failed);
+        EventKind::Error(error)
+    }
+
+    fn complete(&mut self) -> EventKind {
+        self.end = Some(StreamEnd::Complete);
+        EventKind::End
+    }
+
+    fn content(&mut self) -> EventKind {
+        self.has_content = true;
+        EventKind::Content
+    }
+}
+
+impl StreamMeter {
+    /// A meter for a stream of that endpoint. `usage_injected` says that the gateway, and not the
+    /// client, asked for the usage chunk.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, usage_injected: bool) -> Self {
+        let reader = match endpoint {
+            Endpoint::Messages | Endpoint::CountTokens => Reader::Messages,
+            Endpoint::ChatCompletions | Endpoint::Embeddings => Reader::Chat { usage_injected },
+            Endpoint::Responses => Reader::Responses,
+        };
+        Self {
+            reader,
+            progress: Progress::default(),
+        }
+    }
+
+    /// Takes the next event and says what it means.
+    pub fn observe(&mut self, event: &SseEvent<'_>) -> EventKind {
+        if event.is_comment_only {
+            return EventKind::Preamble;
+        }
+        let progress = &mut self.progress;
+        match self.reader {
+            Reader::Messages => messages::observe(progress, event),
+            Reader::Chat { usage_injected } => chat::observe(progress, event, usage_injected),
+            Reader::Responses => responses::observe(progress, event),
+        }
+    }
+
+    /// What the provider says the answer cost; `None` until it has said so for input and output.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        let progress = &self.progress;
+        (progress.input_told && progress.output_told).then_some(progress.told)
+    }
+
+    /// Whether [`Self::usage`] can still change: it cannot once the provider has stated it.
+    #[must_use]
+    pub fn usage_is_final(&self) -> bool {
+        self.usage().is_some()
+    }
+
+    /// What the answer cost as far as can be said now: the provider's figures where they came,
+    /// else `input_tokens_estimate` and a guess from the bytes of text that went by.
+    #[must_use]
+    pub fn usage_or_estimate(&self, input_tokens_estimate: u64) -> (Usage, UsageSource) {
+        if let Some(usage) = self.usage() {
+            return (usage, UsageSource::Measured);
+        }
+        let mut usage = self.progress.told;
+        if !self.progress.input_told {
+            usage.input_tokens = input_tokens_estimate;
+        }
+        if !self.progress.output_told {
+            usage.output_tokens = self.output_tokens_so_far();
+        }
+        (usage, UsageSource::Estimated)
+    }
+
+    /// A guess at the output tokens that went by, from the bytes of text.
+    #[must_use]
+    pub fn output_tokens_so_far(&self) -> u64 {
+        self.progress.delta_bytes.div_ceil(DELTA_BYTES_PER_TOKEN)
+    }
+
+    /// Whether the whole answer has gone by. A stream that stops before is broken and must not be
+    /// ended cleanly.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.progress.end == Some(StreamEnd::Complete)
+            || (self.progress.finished && self.progress.end.is_none())
+    }
+
+    /// How the stream ended by its own words; `None` while it goes on, or when it broke off.
+    #[must_use]
+    pub fn end(&self) -> Option<StreamEnd> {
+        self.progress.end
+    }
+
+    /// Whether any content has gone by.
+    #[must_use]
+    pub fn has_content(&self) -> bool {
+        self.progress.has_content
+    }
+}
+
+#[cfg(test)]
+mod tests;

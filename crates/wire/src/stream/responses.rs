@@ -1,0 +1,67 @@
+//! Streams of the Responses API: every event is named, the last one carries the whole response
+//! with its usage.
+
+use serde::Deserialize;
+
+use super::{EventKind, Progress, StreamError};
+use crate::dialect::Dialect;
+use crate::peek::{Piece, Walk};
+use crate::sse::SseEvent;
+use crate::usage::Answer;
+
+pub(super) fn observe(progress: &mut Progress, event: &SseEvent<'_>) -> EventKind {
+    if event.data == b"[DONE]" {
+        return progress.complete();
+    }
+    let name = if event.name.is_empty() {
+        super::error::top_level_text(event.data, b"type").unwrap_or_default()
+    } else {
+        event.name
+    };
+    match name {
+        b"response.created" | b"response.in_progress" | b"response.queued" => EventKind::Preamble,
+        b"response.completed" | b"response.incomplete" => {
+            read_usage(progress, event.data);
+            progress.complete()
+        }
+        b"response.failed" => {
+            read_usage(progress, event.data);
+            progress.fail(StreamError::read(event.data))
+        }
+        b"error" => progress.fail(StreamError::read(event.data)),
+        _ => {
+            if name.ends_with(b".delta") {
+                progress.delta_bytes += delta_bytes(event.data);
+            }
+            progress.content()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Terminal {
+    #[serde(default)]
+    response: Answer,
+}
+
+fn read_usage(progress: &mut Progress, data: &[u8]) {
+    let Ok(terminal) = serde_json::from_slice::<Terminal>(data) else {
+        return;
+    };
+    if let Some(usage) = terminal.response.usage(Dialect::OpenAi) {
+        progress.tell(usage);
+    }
+}
+
+fn delta_bytes(data: &[u8]) -> u64 {
+    let mut is_delta = false;
+    let mut bytes = 0;
+    for piece in Walk::new(data) {
+        match piece {
+            Piece::Name(name) => is_delta = name == b"delta",
+            Piece::Text(text) if is_delta => bytes += text.len() as u64,
+            Piece::Text(_) | Piece::Number | Piece::Open | Piece::Close => {}
+        }
+    }
+    bytes
+}

@@ -1,0 +1,168 @@
+//! Applying the table to one answer.
+
+use std::time::Duration;
+
+use super::body::ErrorBody;
+use super::table::{KeyRule, ROWS, Row, Sign, Until};
+use super::{Judgement, KeyVerdict};
+use crate::dates::{next_month, next_pacific_midnight, stated_instant};
+use crate::headers::Headers;
+use crate::provider::ProviderKind;
+use crate::retry_after::{retry_after, stated_in_message};
+
+/// Judges an answer that is not a success.
+///
+/// `body` may be cut off or anything at all; what is not an error body of any known shape is
+/// judged by its status alone.
+#[must_use]
+pub fn judge(
+    provider: ProviderKind,
+    status: u16,
+    headers: &dyn Headers,
+    body: &[u8],
+    now_unix_micros: u64,
+) -> Judgement {
+    judge_body(
+        provider,
+        status,
+        headers,
+        &ErrorBody::read(body),
+        now_unix_micros,
+    )
+}
+
+pub(crate) fn judge_body(
+    provider: ProviderKind,
+    status: u16,
+    headers: &dyn Headers,
+    body: &ErrorBody,
+    now_unix_micros: u64,
+) -> Judgement {
+    let case = Case {
+        provider,
+        status,
+        body,
+        lower_message: body.message().to_ascii_lowercase(),
+        wait: retry_after(headers, now_unix_micros)
+            .or_else(|| body.retry_delay())
+            .or_else(|| stated_in_message(body.message())),
+        now_unix_micros,
+    };
+    let row = ROWS
+        .iter()
+        .find(|row| case.matches(row))
+        .unwrap_or(&super::table::ELSE);
+    Judgement {
+        key: case.key_verdict(row.key),
+        request: row.request,
+        code: row.code.to_owned(),
+        message: case.message(),
+    }
+}
+
+/// One answer, prepared for matching.
+struct Case<'a> {
+    provider: ProviderKind,
+    status: u16,
+    body: &'a ErrorBody,
+    lower_message: String,
+    wait: Option<Duration>,
+    now_unix_micros: u64,
+}
+
+impl Case<'_> {
+    fn matches(&self, row: &Row) -> bool {
+        row.who.covers(self.provider) && row.status.covers(self.status) && self.shows(row.sign)
+    }
+
+    fn shows(&self, sign: Sign) -> bool {
+        match sign {
+            Sign::None => true,
+            Sign::Code(codes) => self
+                .body
+                .codes()
+                .any(|code| codes.iter().any(|known| code.eq_ignore_ascii_case(known))),
+            Sign::CodePart(parts) => self
+                .body
+                .codes()
+                .any(|code| parts.iter().any(|part| code.contains(part))),
+            Sign::Starts(starts) => starts
+                .iter()
+                .any(|start| self.lower_message.starts_with(start)),
+            Sign::Says(parts) => parts.iter().any(|part| self.lower_message.contains(part)),
+            Sign::SaysBoth(first, second) => {
+                self.shows(Sign::Says(first)) && self.shows(Sign::Says(second))
+            }
+            Sign::AsksMoreThanLimit => asks_more_than_limit(&self.lower_message),
+            Sign::NoWaitStated => self.wait.is_none(),
+            Sign::Unreadable => {
+                self.body.excerpt().is_empty() && self.body.codes().next().is_none()
+            }
+        }
+    }
+
+    fn key_verdict(&self, rule: KeyRule) -> KeyVerdict {
+        match rule {
+            KeyRule::Blameless => KeyVerdict::Blameless,
+            KeyRule::Overloaded => KeyVerdict::Overloaded,
+            KeyRule::Fault => KeyVerdict::Fault,
+            KeyRule::Suspect => KeyVerdict::Suspect,
+            KeyRule::Invalid => KeyVerdict::Invalid,
+            KeyRule::ModelDenied => KeyVerdict::ModelDenied,
+            KeyRule::RateLimited(scope, until) => KeyVerdict::RateLimited {
+                until_unix_micros: self.until(until),
+                scope,
+            },
+            KeyRule::OutOfCredit(scope, until) => KeyVerdict::OutOfCredit {
+                until_unix_micros: self.until(until),
+                scope,
+            },
+        }
+    }
+
+    fn until(&self, until: Until) -> Option<u64> {
+        let now = self.now_unix_micros;
+        match until {
+            Until::Unknown => None,
+            Until::Told => self.after(self.wait?),
+            Until::ToldElseSecond => self.after(self.wait.unwrap_or(Duration::from_secs(1))),
+            Until::NextMonth => next_month(now),
+            Until::StatedElseNextMonth => stated_instant(self.body.message())
+                .filter(|&stated| stated > now)
+                .or_else(|| next_month(now)),
+            Until::PacificMidnight => next_pacific_midnight(now),
+        }
+    }
+
+    fn after(&self, wait: Duration) -> Option<u64> {
+        let micros = u64::try_from(wait.as_micros()).ok()?;
+        self.now_unix_micros.checked_add(micros)
+    }
+
+    fn message(&self) -> String {
+        if self.body.excerpt().is_empty() {
+            format!("HTTP {} without a readable error message", self.status)
+        } else {
+            self.body.excerpt().to_owned()
+        }
+    }
+}
+
+/// "Limit 30000, Used 0, Requested 40000": whether the request alone is larger than the limit, so
+/// that no wait will ever help on this key.
+fn asks_more_than_limit(lower_message: &str) -> bool {
+    let number_after = |word: &str| {
+        let at = lower_message.find(word)? + word.len();
+        let digits: String = lower_message
+            .get(at..)?
+            .trim_start_matches([':', ' '])
+            .chars()
+            .take_while(char::is_ascii_digit)
+            .collect();
+        digits.parse::<u64>().ok()
+    };
+    matches!(
+        (number_after("limit "), number_after("requested ")),
+        (Some(limit), Some(requested)) if requested > limit
+    )
+}

@@ -1,0 +1,215 @@
+//! What an answer says it cost.
+//!
+//! Each API counts in its own words: Anthropic's `input_tokens` excludes cached ones, OpenAI's
+//! `prompt_tokens` includes them, some vendors put the figures elsewhere. All are brought to one
+//! [`Usage`], in which nothing is counted twice.
+
+use std::fmt;
+
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use crate::dialect::{Dialect, Endpoint};
+
+/// Tokens of one answer, each counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Input tokens that were neither read from nor written to the provider's prompt cache.
+    pub input_tokens: u64,
+    /// Output tokens, reasoning included.
+    pub output_tokens: u64,
+    /// Input tokens read from the prompt cache.
+    pub cache_read_tokens: u64,
+    /// Input tokens written to the prompt cache.
+    pub cache_write_tokens: u64,
+}
+
+impl Usage {
+    /// All input, cached or not.
+    #[must_use]
+    pub const fn total_input_tokens(&self) -> u64 {
+        self.input_tokens
+            .saturating_add(self.cache_read_tokens)
+            .saturating_add(self.cache_write_tokens)
+    }
+}
+
+/// The usage a whole (not streamed) answer states; `None` when it states none or is not JSON.
+///
+/// White space before the JSON is skipped: `DeepSeek` sends blank lines to keep a connection open.
+#[must_use]
+pub fn usage_of_answer(endpoint: Endpoint, body: &[u8]) -> Option<Usage> {
+    if endpoint == Endpoint::CountTokens {
+        let counted: RawUsage = serde_json::from_slice(body).ok()?;
+        return counted
+            .input_tokens
+            .is_told()
+            .then(|| counted.read(Dialect::Anthropic));
+    }
+    let answer: Answer = serde_json::from_slice(body).ok()?;
+    answer.usage(endpoint.dialect())
+}
+
+/// An object which may have usage in it: an answer, a chunk, an event's `message` or `response`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Answer {
+    usage: Option<RawUsage>,
+    x_groq: Option<XGroq>,
+}
+
+/// Groq's own place for usage in chunks.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct XGroq {
+    usage: Option<RawUsage>,
+}
+
+impl Answer {
+    pub(crate) fn usage(&self, dialect: Dialect) -> Option<Usage> {
+        self.raw().map(|raw| raw.read(dialect))
+    }
+
+    pub(crate) fn raw(&self) -> Option<&RawUsage> {
+        self.usage
+            .as_ref()
+            .or_else(|| self.x_groq.as_ref().and_then(|groq| groq.usage.as_ref()))
+    }
+}
+
+/// The usage object of any dialect, as it is written.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct RawUsage {
+    pub(crate) input_tokens: Count,
+    pub(crate) output_tokens: Count,
+    pub(crate) cache_creation_input_tokens: Count,
+    pub(crate) cache_read_input_tokens: Count,
+    prompt_tokens: Count,
+    completion_tokens: Count,
+    prompt_tokens_details: Option<Details>,
+    input_tokens_details: Option<Details>,
+    /// `DeepSeek`'s name for cached tokens.
+    prompt_cache_hit_tokens: Count,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Details {
+    cached_tokens: Count,
+    cache_write_tokens: Count,
+}
+
+impl RawUsage {
+    /// Brings the figures to the common form.
+    pub(crate) fn read(&self, dialect: Dialect) -> Usage {
+        match dialect {
+            Dialect::Anthropic => Usage {
+                input_tokens: self.input_tokens.get(),
+                output_tokens: self.output_tokens.get(),
+                cache_read_tokens: self.cache_read_input_tokens.get(),
+                cache_write_tokens: self.cache_creation_input_tokens.get(),
+            },
+            Dialect::OpenAi | Dialect::Gemini => {
+                let details = self.prompt_tokens_details.or(self.input_tokens_details);
+                let details = details.unwrap_or_default();
+                let cached = details.cached_tokens.or(self.prompt_cache_hit_tokens).get();
+                let written = details.cache_write_tokens.get();
+                let input = self.prompt_tokens.or(self.input_tokens).get();
+                let cached = cached.min(input);
+                let written = written.min(input - cached);
+                Usage {
+                    input_tokens: input - cached - written,
+                    output_tokens: self.completion_tokens.or(self.output_tokens).get(),
+                    cache_read_tokens: cached,
+                    cache_write_tokens: written,
+                }
+            }
+        }
+    }
+}
+
+/// A count of tokens that may be missing, null, negative or a fraction. (Azure has been seen to
+/// send -1.) Whatever is not a count counts as not told: a wrong figure must not spoil the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count(Option<u64>);
+
+impl Count {
+    pub(crate) const fn is_told(self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn get(self) -> u64 {
+        self.0.unwrap_or(0)
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self(self.0.or(other.0))
+    }
+
+    /// Takes a later figure in place of an earlier one, if there is one.
+    pub(crate) fn update(self, figure: &mut u64) {
+        if let Some(told) = self.0 {
+            *figure = told;
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CountVisitor)
+    }
+}
+
+struct CountVisitor;
+
+impl<'de> Visitor<'de> for CountVisitor {
+    type Value = Count;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a count of tokens")
+    }
+
+    fn visit_u64<E>(self, count: u64) -> Result<Count, E> {
+        Ok(Count(Some(count)))
+    }
+
+    fn visit_i64<E>(self, count: i64) -> Result<Count, E> {
+        Ok(Count(u64::try_from(count).ok()))
+    }
+
+    fn visit_f64<E>(self, count: f64) -> Result<Count, E> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates"
+        )]
+        let whole = count as u64;
+        Ok(Count((count >= 0.0).then_some(whole)))
+    }
+
+    fn visit_unit<E>(self) -> Result<Count, E> {
+        Ok(Count(None))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Count, E> {
+        Ok(Count(None))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Count, E> {
+        Ok(Count(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Count, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Count(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Count, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Count(None))
+    }
+}
+
+#[cfg(test)]
+mod tests;
