@@ -4,6 +4,8 @@
 //! fast. It is bounded in time and count, and gives up when most of what comes back is wrong.
 
 mod connection;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -36,6 +36,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
         let _ended = io::stdin().read_to_end(&mut discarded);
         std::process::exit(0);
     });
+    serve(listener)
+}
+
+/// Answers on `listener` until something fails.
+pub(crate) fn serve(listener: TcpListener) -> anyhow::Result<()> {
     Upstream::new(listener)?.serve()
 }
 
