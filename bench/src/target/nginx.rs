@@ -5,12 +5,19 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Instant;
 
+use anyhow::ensure;
+
 use super::{Bench, Kind, LOG, Running, Starting, Workers};
 use crate::process::{ManagedChild, launcher};
 
 /// Starts nginx in a directory of its own. It takes a free port that was closed just before, since it
 /// cannot be told to choose one; if another program takes it in between, the start fails visibly.
 pub(super) fn start(bench: &Bench, workers: &Workers) -> anyhow::Result<Running> {
+    ensure!(
+        bench.nginx.is_file(),
+        "{} does not exist: install Debian's nginx-light, or name a binary with --nginx",
+        bench.nginx.display()
+    );
     let directory = tempfile::Builder::new()
         .prefix("keypool-bench-nginx-")
         .tempdir()?;
