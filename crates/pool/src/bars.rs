@@ -1,0 +1,105 @@
+//! Models for which one key is cooling down or barred, while it serves others.
+
+use crate::bounds::MODEL_BARS_MAX;
+use crate::time::Timestamp;
+
+/// Why a key is not used for a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BarKind {
+    /// Out of quota for the model: waiting helps.
+    Cooling,
+    /// Not allowed to use the model: waiting does not help.
+    Denied,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Bar {
+    pub(crate) model: Box<str>,
+    pub(crate) kind: BarKind,
+    pub(crate) until: Timestamp,
+}
+
+/// Few, so a list; at most [`MODEL_BARS_MAX`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ModelBars(Vec<Bar>);
+
+impl ModelBars {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn get(&self, model: &str, now: Timestamp) -> Option<&Bar> {
+        self.0
+            .iter()
+            .find(|bar| bar.until > now && *bar.model == *model)
+    }
+
+    /// Bars a model; of two bars for one model the later end holds.
+    pub(crate) fn set(&mut self, model: &str, kind: BarKind, until: Timestamp, now: Timestamp) {
+        self.0.retain(|bar| bar.until > now);
+        if let Some(bar) = self.0.iter_mut().find(|bar| *bar.model == *model) {
+            if until > bar.until {
+                bar.kind = kind;
+                bar.until = until;
+            }
+            return;
+        }
+        if self.0.len() >= MODEL_BARS_MAX {
+            let first_to_end = self.0.iter().enumerate().min_by_key(|(_, bar)| bar.until);
+            if let Some((position, _)) = first_to_end {
+                self.0.remove(position);
+            }
+        }
+        self.0.push(Bar {
+            model: model.into(),
+            kind,
+            until,
+        });
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn iter(&self, now: Timestamp) -> impl Iterator<Item = &Bar> {
+        self.0.iter().filter(move |bar| bar.until > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_unix_secs(seconds)
+    }
+
+    #[test]
+    fn the_later_of_two_ends_holds_and_an_ended_bar_is_gone() {
+        let mut bars = ModelBars::default();
+        bars.set("m", BarKind::Cooling, at(100), at(0));
+        bars.set("m", BarKind::Denied, at(50), at(0));
+        assert_eq!(
+            bars.get("m", at(99)).map(|bar| bar.kind),
+            Some(BarKind::Cooling)
+        );
+        assert!(bars.get("m", at(100)).is_none());
+        assert!(bars.get("n", at(0)).is_none());
+    }
+
+    #[test]
+    fn their_number_is_bounded_and_the_first_to_end_gives_way() {
+        let mut bars = ModelBars::default();
+        for number in 0..1000 {
+            bars.set(
+                &format!("m{number}"),
+                BarKind::Denied,
+                at(1000 + number),
+                at(0),
+            );
+        }
+        assert_eq!(bars.iter(at(0)).count(), MODEL_BARS_MAX);
+        assert!(bars.get("m0", at(0)).is_none());
+        assert!(bars.get("m999", at(0)).is_some());
+    }
+}

@@ -1,0 +1,368 @@
+//! A key's health: score, state, and the ways out and back (contract §4).
+//!
+//! What it prevents: one error counter for everything, which a client's mistakes or a provider's
+//! bad hour drive up until good keys are banned, and from which dead ones never return.
+//!
+//! | event | score | state |
+//! |---|---|---|
+//! | success | +1 | a trial passes |
+//! | fault | −5 | degraded below 70, until above 80 or five minutes without an error |
+//! | 429 | −5 if declared limits should have foreseen it | rate-limited until the reset |
+//! | key refused | 0 | unavailable; probed after 1, 5, 30 minutes, then hourly |
+//! | out of credit | – | unavailable until it returns; else probed hourly |
+//! | client's mistake, client gone, provider overloaded | – | – |
+//!
+//! Refusals of a burst that was on its way together are one event. Every way back, save that from
+//! degraded, leads through one trial request at a time.
+//!
+//! Worked example: seven faults take a key from 100 to 65: degraded. With 16 successes it is at 81:
+//! healthy. Left alone instead it is healthy five minutes after the last fault, with score 81.
+
+use crate::bounds::{DEGRADED_RECOVERY, PROBE_SCHEDULE};
+use crate::cooldown::Cooldown;
+use crate::id::KeyId;
+use crate::output::WakeReason;
+use crate::snapshot::KeyState;
+use crate::time::Timestamp;
+use crate::trial::Trial;
+
+const SCORE_MAX: u8 = 100;
+const FAULT_PENALTY: u8 = 5;
+/// Below this a key is degraded.
+const DEGRADED_BELOW: u8 = 70;
+/// Above this it no longer is.
+const HEALTHY_ABOVE: u8 = 80;
+
+/// Why a key is unavailable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OutageCause {
+    Invalid,
+    OutOfCredit,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Outage {
+    cause: OutageCause,
+    /// When it ends by itself, if the provider said so.
+    ends_at: Option<Timestamp>,
+    next_probe: Timestamp,
+    failed_probes: usize,
+}
+
+impl Outage {
+    fn schedule_probe(&mut self, now: Timestamp) {
+        let last = PROBE_SCHEDULE.len() - 1;
+        let step = match self.cause {
+            OutageCause::Invalid => self.failed_probes.min(last),
+            OutageCause::OutOfCredit => last,
+        };
+        let wait = PROBE_SCHEDULE
+            .get(step)
+            .copied()
+            .unwrap_or(DEGRADED_RECOVERY);
+        self.next_probe = now + wait;
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Health {
+    score: u8,
+    degraded: bool,
+    expired: bool,
+    last_error_at: Timestamp,
+    cooldown: Cooldown,
+    outage: Option<Outage>,
+    trial: Trial,
+}
+
+/// What the passing of time changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Elapsed {
+    /// Why the state may be another now.
+    pub(crate) reason: Option<&'static str>,
+    /// A probe is due.
+    pub(crate) probe: bool,
+    /// The configured end has come.
+    pub(crate) expired: bool,
+}
+
+impl Health {
+    pub(crate) fn new() -> Self {
+        Self {
+            score: SCORE_MAX,
+            degraded: false,
+            expired: false,
+            last_error_at: Timestamp::default(),
+            cooldown: Cooldown::default(),
+            outage: None,
+            trial: Trial::Passed,
+        }
+    }
+
+    pub(crate) const fn score(&self) -> u8 {
+        self.score
+    }
+
+    pub(crate) const fn state(&self) -> KeyState {
+        if self.expired || self.outage.is_some() {
+            KeyState::Unavailable
+        } else if self.cooldown.until().is_some() {
+            KeyState::RateLimited
+        } else if self.degraded {
+            KeyState::Degraded
+        } else {
+            KeyState::Healthy
+        }
+    }
+
+    pub(crate) const fn is_expired(&self) -> bool {
+        self.expired
+    }
+
+    pub(crate) const fn cooling_until(&self) -> Option<Timestamp> {
+        self.cooldown.until()
+    }
+
+    pub(crate) fn next_probe(&self) -> Option<Timestamp> {
+        self.outage
+            .filter(|outage| outage.ends_at.is_none())
+            .map(|outage| outage.next_probe)
+    }
+
+    /// When an unavailable key may return: at the stated end, else with the next probe.
+    pub(crate) fn may_return_at(&self) -> Option<Timestamp> {
+        self.outage
+            .map(|outage| outage.ends_at.unwrap_or(outage.next_probe))
+    }
+
+    pub(crate) const fn is_out(&self) -> bool {
+        self.expired || self.outage.is_some() || self.cooldown.until().is_some()
+    }
+
+    pub(crate) const fn is_on_trial(&self) -> bool {
+        self.trial.is_running()
+    }
+
+    pub(crate) fn granted(&mut self, lease: u64, now: Timestamp) {
+        self.trial.granted(lease, now);
+    }
+
+    pub(crate) fn succeeded(&mut self, lease: u64, granted_at: Timestamp) {
+        self.score = self.score.saturating_add(1).min(SCORE_MAX);
+        if self.score > HEALTHY_ABOVE {
+            self.degraded = false;
+        }
+        self.cooldown.succeeded(granted_at);
+        self.trial.ended(lease, true);
+    }
+
+    /// The request ended without a word on the key; `answered` if the provider accepted the key
+    /// and judged the request.
+    pub(crate) fn unblamed(&mut self, lease: u64, answered: bool) {
+        self.trial.ended(lease, answered);
+    }
+
+    pub(crate) fn faulted(&mut self, now: Timestamp, lease: u64) {
+        self.penalise(now);
+        self.trial.ended(lease, false);
+    }
+
+    fn penalise(&mut self, now: Timestamp) {
+        self.score = self.score.saturating_sub(FAULT_PENALTY);
+        self.last_error_at = now;
+        if self.score < DEGRADED_BELOW {
+            self.degraded = true;
+        }
+    }
+
+    /// The provider refused with a 429; `unforeseen` if declared limits promised room.
+    pub(crate) fn rate_limited(
+        &mut self,
+        now: Timestamp,
+        (lease, granted_at): (u64, Timestamp),
+        hint: Option<Timestamp>,
+        unforeseen: bool,
+        rng: &mut fastrand::Rng,
+    ) {
+        if unforeseen && !self.cooldown.is_echo(granted_at) {
+            self.penalise(now);
+        }
+        self.cooldown.refused(now, granted_at, hint, rng);
+        self.trial.ended(lease, false);
+    }
+
+    /// A 429 without effect on the whole key: only the score hears of it.
+    pub(crate) fn model_rate_limited(&mut self, now: Timestamp, lease: u64, unforeseen: bool) {
+        if unforeseen {
+            self.penalise(now);
+        }
+        self.trial.ended(lease, false);
+    }
+
+    /// Another key of the group was refused for the whole group.
+    pub(crate) fn cool_with_group(&mut self, until: Timestamp) {
+        self.cooldown.extend(until);
+    }
+
+    /// The key was refused. A key that is out already keeps its schedule of probes.
+    pub(crate) fn invalid(&mut self, now: Timestamp, lease: u64) {
+        self.score = 0;
+        self.last_error_at = now;
+        self.trial.ended(lease, false);
+        if !matches!(
+            self.outage,
+            Some(Outage {
+                cause: OutageCause::Invalid,
+                ..
+            })
+        ) {
+            self.go_out(now, OutageCause::Invalid, None);
+        }
+    }
+
+    pub(crate) fn out_of_credit(&mut self, now: Timestamp, ends_at: Option<Timestamp>) {
+        let ends_at = ends_at.filter(|&ends_at| ends_at > now);
+        match &mut self.outage {
+            None => self.go_out(now, OutageCause::OutOfCredit, ends_at),
+            Some(Outage {
+                cause: OutageCause::OutOfCredit,
+                ends_at: known,
+                ..
+            }) => {
+                *known = (*known).max(ends_at);
+            }
+            Some(Outage {
+                cause: OutageCause::Invalid,
+                ..
+            }) => {}
+        }
+    }
+
+    fn go_out(&mut self, now: Timestamp, cause: OutageCause, ends_at: Option<Timestamp>) {
+        let mut outage = Outage {
+            cause,
+            ends_at,
+            next_probe: now,
+            failed_probes: 0,
+        };
+        outage.schedule_probe(now);
+        self.outage = Some(outage);
+        self.trial = Trial::Wanted;
+    }
+
+    /// A probe passed. Without an outage it says nothing new.
+    pub(crate) fn probe_passed(&mut self) {
+        if self.outage.is_some() {
+            self.come_back();
+        }
+    }
+
+    fn come_back(&mut self) {
+        self.outage = None;
+        self.score = self.score.max(DEGRADED_BELOW);
+        self.degraded = false;
+        self.trial = Trial::Wanted;
+    }
+
+    pub(crate) fn probe_failed(&mut self, now: Timestamp) {
+        if let Some(outage) = &mut self.outage {
+            outage.failed_probes += 1;
+            outage.schedule_probe(now);
+        }
+    }
+
+    pub(crate) fn probe_inconclusive(&mut self, now: Timestamp) {
+        if let Some(outage) = &mut self.outage {
+            outage.schedule_probe(now);
+        }
+    }
+
+    /// An operator asks for a probe now. False when no probe could tell anything.
+    pub(crate) fn probe_now(&mut self, now: Timestamp) -> bool {
+        if self.expired {
+            return false;
+        }
+        self.probe_inconclusive(now);
+        self.outage.is_some()
+    }
+
+    /// An operator returns the key, whatever stood against it.
+    pub(crate) fn restored_by_operator(&mut self) {
+        if self.is_out() {
+            self.cooldown = Cooldown::default();
+            self.come_back();
+        }
+    }
+
+    /// Takes a new configured end.
+    pub(crate) fn set_expiry(&mut self, now: Timestamp, expires_at: Option<Timestamp>) {
+        self.expired = expires_at.is_some_and(|at| at <= now);
+    }
+
+    /// Lets time pass. A key that is not `enabled` asks for no probes.
+    pub(crate) fn elapse(
+        &mut self,
+        now: Timestamp,
+        expires_at: Option<Timestamp>,
+        enabled: bool,
+    ) -> Elapsed {
+        let mut elapsed = Elapsed::default();
+        self.trial.elapse(now);
+        if self.degraded && self.last_error_at + DEGRADED_RECOVERY <= now {
+            self.degraded = false;
+            self.score = self.score.max(HEALTHY_ABOVE + 1);
+            elapsed.reason = Some("five minutes without an error");
+        }
+        if self.cooldown.elapse(now) {
+            self.trial = Trial::Wanted;
+            elapsed.reason = Some("its reset time has come");
+        }
+        if let Some(outage) = &mut self.outage {
+            if outage.ends_at.is_some_and(|ends_at| ends_at <= now) {
+                self.come_back();
+                elapsed.reason = Some("credit returns");
+            } else if enabled && outage.ends_at.is_none() && outage.next_probe <= now {
+                // If the result never comes, the next one is due as after an inconclusive one.
+                outage.schedule_probe(now);
+                elapsed.probe = !self.expired;
+            }
+        }
+        if !self.expired && expires_at.is_some_and(|at| at <= now) {
+            self.expired = true;
+            elapsed.expired = true;
+            elapsed.reason = Some("it has expired");
+        }
+        elapsed
+    }
+
+    /// When [`Self::elapse`] will next change something, and what.
+    pub(crate) fn next_change(
+        &self,
+        key: KeyId,
+        expires_at: Option<Timestamp>,
+        enabled: bool,
+    ) -> Option<(Timestamp, WakeReason)> {
+        let outage_end = self.outage.and_then(|outage| outage.ends_at);
+        let probe = self.next_probe().filter(|_| enabled && !self.expired);
+        let recovery = self
+            .degraded
+            .then(|| self.last_error_at + DEGRADED_RECOVERY);
+        [
+            self.cooldown
+                .until()
+                .map(|at| (at, WakeReason::CooldownEnds(key))),
+            outage_end.map(|at| (at, WakeReason::CreditReturns(key))),
+            probe.map(|at| (at, WakeReason::ProbeDue(key))),
+            recovery.map(|at| (at, WakeReason::DegradedRecovers(key))),
+            expires_at
+                .filter(|_| !self.expired)
+                .map(|at| (at, WakeReason::KeyExpires(key))),
+            self.trial
+                .lapses_at()
+                .map(|at| (at, WakeReason::TrialLapses(key))),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|&(at, _)| at)
+    }
+}

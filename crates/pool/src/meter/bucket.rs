@@ -1,0 +1,185 @@
+//! A continuously refilled bucket.
+//!
+//! It prevents the double burst of counters that are cleared every minute: 50 requests at 11:59:59
+//! and 50 more at 12:00:00 pass such a counter and fail at the provider.
+//!
+//! Worked example: limit 60 a minute, full at start. 60 requests are granted at once; the level is
+//! 0 and refills by 1 a second. An answer that used 90 tokens where 60 were reserved leaves the
+//! level at −30: the next single token fits after 31 seconds. Debt is not forgiven.
+
+use crate::time::Timestamp;
+
+/// Microseconds in the window.
+const WINDOW: i64 = 60_000_000;
+
+/// The level is kept times [`WINDOW`], so that refill per microsecond is exactly the limit and
+/// nothing is ever rounded. [`LIMIT_MAX`](crate::bounds::LIMIT_MAX) × [`WINDOW`] fits an `i64`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    limit: i64,
+    level: i64,
+    updated: Timestamp,
+}
+
+impl Bucket {
+    pub(crate) fn new(now: Timestamp, limit: u64) -> Self {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX / WINDOW);
+        Self {
+            limit,
+            level: limit.saturating_mul(WINDOW),
+            updated: now,
+        }
+    }
+
+    const fn full(&self) -> i64 {
+        self.limit.saturating_mul(WINDOW)
+    }
+
+    pub(crate) fn level_at(&self, now: Timestamp) -> i64 {
+        let elapsed = now
+            .as_unix_micros()
+            .saturating_sub(self.updated.as_unix_micros());
+        let gained = self
+            .limit
+            .saturating_mul(i64::try_from(elapsed).unwrap_or(i64::MAX));
+        self.level.saturating_add(gained).min(self.full())
+    }
+
+    pub(crate) fn take(&mut self, now: Timestamp, amount: u64) {
+        self.level = self.level_at(now).saturating_sub(scaled(amount));
+        self.updated = now;
+    }
+
+    pub(crate) fn give_back(&mut self, now: Timestamp, amount: u64) {
+        self.level = self
+            .level_at(now)
+            .saturating_add(scaled(amount))
+            .min(self.full());
+        self.updated = now;
+    }
+
+    pub(crate) fn fits(&self, now: Timestamp, amount: u64) -> bool {
+        self.level_at(now) >= scaled(amount)
+    }
+
+    /// The first microsecond at which `amount` fits.
+    pub(crate) fn ready_at(&self, now: Timestamp, amount: u64) -> Option<Timestamp> {
+        let wanted = scaled(amount);
+        if wanted > self.full() {
+            return None;
+        }
+        Some(self.when_level_is(now, wanted))
+    }
+
+    pub(crate) fn full_at(&self, now: Timestamp) -> Timestamp {
+        self.when_level_is(now, self.full())
+    }
+
+    fn when_level_is(&self, now: Timestamp, wanted: i64) -> Timestamp {
+        let missing = wanted.saturating_sub(self.level_at(now)).max(0);
+        // `limit` is at least 1: a configuration with zero is refused.
+        let whole = missing / self.limit.max(1);
+        let wait = whole + i64::from(missing % self.limit.max(1) != 0);
+        let at = now
+            .as_unix_micros()
+            .saturating_add(u64::try_from(wait).unwrap_or(0));
+        Timestamp::from_unix_micros(at)
+    }
+
+    /// Used share of the limit, above 1 in debt.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a load is compared, not accounted"
+    )]
+    pub(crate) fn load(&self, now: Timestamp) -> f64 {
+        1.0 - self.level_at(now) as f64 / self.full() as f64
+    }
+
+    /// What is left in whole units, rounded down; negative in debt.
+    pub(crate) fn remaining(&self, now: Timestamp) -> i64 {
+        self.level_at(now).div_euclid(WINDOW)
+    }
+
+    /// Another limit; what is used stays used.
+    pub(crate) fn set_limit(&mut self, now: Timestamp, limit: u64) {
+        let used = self.full().saturating_sub(self.level_at(now));
+        *self = Self::new(now, limit);
+        self.level = self.level.saturating_sub(used);
+    }
+}
+
+fn scaled(amount: u64) -> i64 {
+    i64::try_from(amount)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(WINDOW)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_unix_secs(1_000_000);
+
+    fn after(seconds: u64) -> Timestamp {
+        START + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_full_bucket_gives_its_limit_at_once_and_then_refills_evenly() {
+        let mut bucket = Bucket::new(START, 60);
+        for _ in 0..60 {
+            assert!(bucket.fits(START, 1));
+            bucket.take(START, 1);
+        }
+        assert!(!bucket.fits(START, 1));
+        assert_eq!(bucket.ready_at(START, 1), Some(after(1)));
+        assert_eq!(bucket.ready_at(START, 60), Some(after(60)));
+        assert_eq!(bucket.ready_at(START, 61), None);
+        assert!(!bucket.fits(
+            Timestamp::from_unix_micros(after(1).as_unix_micros() - 1),
+            1
+        ));
+        assert!(bucket.fits(after(1), 1));
+    }
+
+    #[test]
+    fn debt_delays_the_next_grant() {
+        let mut bucket = Bucket::new(START, 60);
+        bucket.take(START, 90);
+        assert_eq!(bucket.remaining(START), -30);
+        assert_eq!(bucket.ready_at(START, 1), Some(after(31)));
+        assert!(!bucket.fits(START, 0));
+        assert!((bucket.load(START) - 1.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_given_back_never_exceeds_the_limit() {
+        let mut bucket = Bucket::new(START, 60);
+        bucket.take(START, 30);
+        bucket.give_back(after(120), 30);
+        assert_eq!(bucket.remaining(after(120)), 60);
+    }
+
+    #[test]
+    fn a_new_limit_keeps_what_was_used() {
+        let mut bucket = Bucket::new(START, 60);
+        bucket.take(START, 50);
+        bucket.set_limit(START, 30);
+        assert_eq!(bucket.remaining(START), -20);
+        bucket.set_limit(START, 100);
+        assert_eq!(bucket.remaining(START), 50);
+    }
+
+    #[test]
+    fn extremes_saturate_instead_of_wrapping() {
+        let mut bucket = Bucket::new(START, crate::bounds::LIMIT_MAX);
+        bucket.take(START, u64::MAX);
+        bucket.take(START, u64::MAX);
+        assert!(!bucket.fits(START, 1));
+        let later = Timestamp::from_unix_micros(u64::MAX);
+        assert!(bucket.level_at(later) <= bucket.full());
+        assert_eq!(bucket.ready_at(later, u64::MAX), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! A sliding window, counted in sub-slots of one second.
+//!
+//! For providers that count the last 60 seconds: a bucket would let the limit pass at once and as
+//! much again over the next minute. The count is conservative: an entry counts until the end of
+//! its second is surely more than a window ago, so at most one second longer than it must.
+//!
+//! Worked example: limit 50. 50 requests at 10:00:00.7 fill it; all of them count until
+//! 10:01:01.0, when the 51st fits.
+
+use std::collections::VecDeque;
+
+use crate::time::Timestamp;
+
+const SLOT_MICROS: u64 = 1_000_000;
+/// An entry in second `s` has left every window from second `s + 61` on.
+const SLOTS_COUNTED: u64 = 61;
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    second: u64,
+    amount: u64,
+}
+
+/// Holds only the seconds in which something was used, oldest first: at most [`SLOTS_COUNTED`].
+#[derive(Clone, Debug)]
+pub(crate) struct Sliding {
+    limit: u64,
+    total: u64,
+    slots: VecDeque<Slot>,
+}
+
+impl Sliding {
+    pub(crate) const fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            total: 0,
+            slots: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn advance(&mut self, now: Timestamp) {
+        let second = second_of(now);
+        while let Some(oldest) = self.slots.front() {
+            if oldest.second + SLOTS_COUNTED > second {
+                break;
+            }
+            self.total -= oldest.amount;
+            self.slots.pop_front();
+        }
+    }
+
+    fn total_at(&self, now: Timestamp) -> u64 {
+        let second = second_of(now);
+        let left = |slot: &&Slot| slot.second + SLOTS_COUNTED <= second;
+        let gone: u64 = self
+            .slots
+            .iter()
+            .take_while(left)
+            .map(|slot| slot.amount)
+            .sum();
+        self.total - gone
+    }
+
+    pub(crate) fn take(&mut self, now: Timestamp, amount: u64) {
+        self.advance(now);
+        let amount = amount.min(u64::MAX - self.total);
+        if amount == 0 {
+            return;
+        }
+        self.total += amount;
+        let second = second_of(now);
+        match self.slots.back_mut() {
+            Some(slot) if slot.second == second => slot.amount += amount,
+            _ => self.slots.push_back(Slot { second, amount }),
+        }
+    }
+
+    /// Gives back what was taken at `taken_at`; what has left the window is gone already.
+    pub(crate) fn give_back(&mut self, now: Timestamp, taken_at: Timestamp, amount: u64) {
+        self.advance(now);
+        let second = second_of(taken_at);
+        let found = self.slots.binary_search_by_key(&second, |slot| slot.second);
+        if let Some(slot) = found.ok().and_then(|position| self.slots.get_mut(position)) {
+            let given = amount.min(slot.amount);
+            slot.amount -= given;
+            self.total -= given;
+        }
+    }
+
+    pub(crate) fn fits(&self, now: Timestamp, amount: u64) -> bool {
+        self.total_at(now).saturating_add(amount) <= self.limit
+    }
+
+    /// The first instant at which `amount` fits.
+    pub(crate) fn ready_at(&self, now: Timestamp, amount: u64) -> Option<Timestamp> {
+        let room_for_others = self.limit.checked_sub(amount)?;
+        Some(self.when_total_is(now, room_for_others))
+    }
+
+    pub(crate) fn empty_at(&self, now: Timestamp) -> Timestamp {
+        self.when_total_is(now, 0)
+    }
+
+    fn when_total_is(&self, now: Timestamp, wanted: u64) -> Timestamp {
+        let mut total = self.total;
+        let mut at = now;
+        for slot in &self.slots {
+            if total <= wanted {
+                break;
+            }
+            total -= slot.amount;
+            if slot.amount > 0 {
+                at = at.max(Timestamp::from_unix_secs(slot.second + SLOTS_COUNTED));
+            }
+        }
+        at
+    }
+
+    /// Used share of the limit, above 1 in debt.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a load is compared, not accounted"
+    )]
+    pub(crate) fn load(&self, now: Timestamp) -> f64 {
+        self.total_at(now) as f64 / self.limit as f64
+    }
+
+    pub(crate) fn used(&self, now: Timestamp) -> u64 {
+        self.total_at(now)
+    }
+
+    pub(crate) const fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+}
+
+const fn second_of(at: Timestamp) -> u64 {
+    at.as_unix_micros() / SLOT_MICROS
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_unix_micros(1_000_000_700_000);
+
+    #[test]
+    fn an_entry_counts_until_it_is_surely_out_of_the_window() {
+        let mut window = Sliding::new(50);
+        window.take(START, 50);
+        assert!(!window.fits(START, 1));
+        let free = Timestamp::from_unix_secs(1_000_061);
+        assert_eq!(window.ready_at(START, 1), Some(free));
+        assert!(!window.fits(Timestamp::from_unix_micros(free.as_unix_micros() - 1), 1));
+        assert!(window.fits(free, 50));
+        assert_eq!(window.ready_at(START, 51), None);
+    }
+
+    #[test]
+    fn room_returns_slot_by_slot() {
+        let mut window = Sliding::new(10);
+        for second in 0..10 {
+            window.take(START + Duration::from_secs(second), 1);
+        }
+        let now = START + Duration::from_secs(10);
+        assert_eq!(
+            window.ready_at(now, 1),
+            Some(Timestamp::from_unix_secs(1_000_061))
+        );
+        assert_eq!(
+            window.ready_at(now, 3),
+            Some(Timestamp::from_unix_secs(1_000_063))
+        );
+        assert_eq!(window.empty_at(now), Timestamp::from_unix_secs(1_000_070));
+    }
+
+    #[test]
+    fn what_left_the_window_cannot_be_given_back() {
+        let mut window = Sliding::new(10);
+        window.take(START, 8);
+        let later = START + Duration::from_secs(100);
+        window.take(later, 5);
+        window.give_back(later, START, 8);
+        assert_eq!(window.used(later), 5);
+        window.give_back(later, later, 5);
+        assert_eq!(window.used(later), 0);
+        assert_eq!(window.empty_at(later), later);
+    }
+
+    #[test]
+    fn the_slots_are_bounded() {
+        let mut window = Sliding::new(u64::MAX);
+        for second in 0..10_000 {
+            window.take(START + Duration::from_secs(second), 1);
+        }
+        assert!(window.slots.len() <= 61);
+    }
+}

@@ -1,0 +1,153 @@
+//! What became of a request: the verdict on its key, and what to charge.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// The end of one attempt, handed in with its lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// What it says about the key.
+    pub verdict: Verdict,
+    /// What the key's and group's meters are charged in place of the reservation.
+    pub charge: Charge,
+    /// Tokens by kind, for the counters.
+    pub usage: Usage,
+    /// From sending to the end of the answer.
+    pub latency: Duration,
+    /// What went wrong, for people.
+    pub error: Option<ErrorNote>,
+}
+
+/// What the end of an attempt says about the key that made it (contract §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It worked: score +1.
+    Success,
+    /// The client's mistake: no effect on the key.
+    ClientError,
+    /// The client left: no effect on the key.
+    Cancelled,
+    /// The provider as a whole is overloaded: counted, but no blame.
+    Overloaded,
+    /// A fault that is the key's or may be: score −5.
+    Fault(FaultKind),
+    /// A 429: cools down, and score −5 when declared limits did not foresee it.
+    RateLimited {
+        /// When the provider will accept again; `None` takes a minute, longer when repeated.
+        until: Option<Timestamp>,
+        /// What cools down.
+        scope: CooldownScope,
+    },
+    /// The key is dead: score 0, unavailable, probed.
+    Invalid,
+    /// No money: unavailable until then, or probed hourly.
+    OutOfCredit {
+        /// When credit returns, if the provider said.
+        until: Option<Timestamp>,
+        /// What is out of credit.
+        scope: CooldownScope,
+    },
+    /// This key may not use this model: barred for it alone.
+    ModelDenied,
+}
+
+/// A fault that may be the key's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// A 5xx answer.
+    ServerError,
+    /// No answer, or no progress, in time.
+    Timeout,
+    /// The connection failed or broke.
+    Reset,
+    /// An answer that cannot be understood.
+    Garbage,
+}
+
+/// What a provider's refusal covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CooldownScope {
+    /// The key, for all models.
+    Key,
+    /// The key, for the model of the request.
+    KeyModel,
+    /// Every key of the key's quota group.
+    Group,
+    /// Every key of the key's quota group, for the model of the request.
+    GroupModel,
+}
+
+/// What to charge in place of the reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Charge {
+    /// What was reserved: nothing better is known.
+    AsReserved,
+    /// One request and these tokens; more than reserved puts the meters into debt.
+    #[serde(rename_all = "camelCase")]
+    Actual {
+        /// Input tokens.
+        input_tokens: u64,
+        /// Output tokens.
+        output_tokens: u64,
+    },
+    /// One request without tokens: it reached the provider, which did no work.
+    RequestOnly,
+    /// Nothing: it never reached the provider, and all that was reserved is given back.
+    Nothing,
+}
+
+/// Token counts by kind, as the provider reported them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Usage {
+    /// Input tokens, without those read from or written to a cache.
+    pub input_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+    /// Input tokens read from the provider's prompt cache.
+    pub cache_read_tokens: u64,
+    /// Input tokens written to the provider's prompt cache.
+    pub cache_write_tokens: u64,
+}
+
+impl Usage {
+    /// All tokens together.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.input_tokens
+            .saturating_add(self.output_tokens)
+            .saturating_add(self.cache_read_tokens)
+            .saturating_add(self.cache_write_tokens)
+    }
+
+    pub(crate) const fn add(&mut self, other: &Self) {
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.cache_read_tokens = self
+            .cache_read_tokens
+            .saturating_add(other.cache_read_tokens);
+        self.cache_write_tokens = self
+            .cache_write_tokens
+            .saturating_add(other.cache_write_tokens);
+    }
+}
+
+/// An error in a form for people. It must hold no secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorNote {
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// The provider's or the gateway's code.
+    pub code: String,
+    /// A short message; the pool keeps its beginning.
+    pub message: String,
+}

@@ -1,0 +1,235 @@
+//! The pool itself: its parts, and what every call does first.
+
+mod admin;
+mod appraise;
+mod placing;
+mod request;
+mod settle;
+mod view;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::bounds::OUTPUTS_MAX;
+use crate::config::{ConfigError, KeyConfig, PoolConfig, Window};
+use crate::group::Group;
+use crate::id::KeyId;
+use crate::key::Key;
+use crate::lease::DropBox;
+use crate::limits::Limits;
+use crate::meters::Meters;
+use crate::names::ModelNames;
+use crate::output::{Alert, AlertKind, Output, WakeReason};
+use crate::ramp::MeanLoad;
+use crate::ready::Selector;
+use crate::slab::{Handle, Slab};
+use crate::time::Timestamp;
+use crate::timers::Timers;
+
+use request::{RememberedRefusal, Rotation};
+
+/// The keys of one provider: decides which one serves the next request, and keeps account.
+///
+/// # Order of calls
+///
+/// - [`handle_request`](Self::handle_request) asks for a key. A granted [`Lease`](crate::Lease) has
+///   its quota reserved; hand it back by [`handle_outcome`](Self::handle_outcome) when the attempt
+///   has ended, in whatever way. For another attempt of the same request ask again, with the tried
+///   keys excluded.
+/// - After any call, and at the instant of [`poll_timeout`](Self::poll_timeout), call
+///   [`poll_output`](Self::poll_output) until it returns `None`, and do what it says: log, alert,
+///   probe. Answer each probe by [`handle_probe`](Self::handle_probe). Nothing on the path of a
+///   request depends on it being prompt: every call that takes `now` first lets time pass.
+/// - [`handle_admin`](Self::handle_admin) takes an operator's commands at any time; leases in flight
+///   stay valid.
+/// - [`snapshot`](Self::snapshot), [`key_snapshot`](Self::key_snapshot) and
+///   [`explain`](Self::explain) show what is, and change nothing that matters.
+///
+/// # Contract
+///
+/// - `now` should not go back; where it does, the latest instant seen holds.
+/// - A key is never granted that is disabled, unavailable, expired, cooling down (as a whole or for
+///   the model), excluded, of the wrong model, without a wanted tag, or without room in every meter
+///   of its own and its group's, reservations counted as used.
+/// - As long as one such key is left, the demand is granted (work-conserving).
+/// - Answers depend on nothing but the configuration with its seed, and the calls so far.
+///
+/// A grant and its settlement together take well under a microsecond in small pools, and about one
+/// with 100,000 keys; the pool belongs behind a plain mutex that is never held across an await.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use keypool_pool::*;
+///
+/// let key = KeyId::from_bits(1);
+/// let now = Timestamp::from_unix_secs(1_700_000_000);
+/// let limits = Limits { requests_per_minute: Some(1), ..Limits::default() };
+/// let keys = vec![KeyConfig { limits, ..KeyConfig::new(key) }];
+/// let mut pool = Pool::new(now, PoolConfig { keys, ..PoolConfig::default() })?;
+///
+/// let demand =
+///     Demand { model: "m", input_tokens: 100, output_tokens: 50, tags: &[], excluded: &[] };
+/// let Admission::Granted(lease) = pool.handle_request(now, &demand) else { panic!() };
+/// assert_eq!(lease.key(), key);
+///
+/// // The one request of this minute is reserved: the next fits when the bucket has refilled.
+/// let Admission::Refused(refusal) = pool.handle_request(now, &demand) else { panic!() };
+/// assert_eq!(refusal.reason, RefusalReason::NoRoom);
+/// assert_eq!(refusal.retry_at, Some(now + Duration::from_secs(60)));
+///
+/// pool.handle_outcome(now, lease, &Outcome {
+///     verdict: Verdict::Success,
+///     charge: Charge::Actual { input_tokens: 90, output_tokens: 20 },
+///     usage: Usage { input_tokens: 90, output_tokens: 20, ..Usage::default() },
+///     latency: Duration::from_millis(800),
+///     error: None,
+/// });
+/// # Ok::<(), ConfigError>(())
+/// ```
+#[derive(Debug)]
+pub struct Pool {
+    /// The latest instant seen.
+    now: Timestamp,
+    window: Window,
+    keys: Slab<Key>,
+    by_id: BTreeMap<KeyId, Handle>,
+    /// By position: the configuration's order.
+    order: BTreeMap<u64, Handle>,
+    next_position: u64,
+    groups: Slab<Group>,
+    groups_by_name: BTreeMap<String, Handle>,
+    selector: Selector,
+    /// When keys' states change by themselves.
+    timers: Timers,
+    /// When parked keys will have room.
+    parked: Timers,
+    outputs: VecDeque<Output>,
+    drop_box: Arc<DropBox>,
+    next_lease: u64,
+    models: ModelNames,
+    last_granted: Option<KeyId>,
+    rotation: Option<Rotation>,
+    refused: Option<RememberedRefusal>,
+    /// The mean load of the ready keys at that instant, for keys that join them.
+    mean: Option<(Timestamp, MeanLoad)>,
+}
+
+impl Pool {
+    /// A pool whose keys are all healthy and unused.
+    pub fn new(now: Timestamp, config: PoolConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let mut pool = Self {
+            now,
+            window: config.window,
+            keys: Slab::new(),
+            by_id: BTreeMap::new(),
+            order: BTreeMap::new(),
+            next_position: 0,
+            groups: Slab::new(),
+            groups_by_name: BTreeMap::new(),
+            selector: Selector::new(config.strategy, config.seed),
+            timers: Timers::default(),
+            parked: Timers::default(),
+            outputs: VecDeque::new(),
+            drop_box: Arc::new(DropBox::default()),
+            next_lease: 1,
+            models: ModelNames::default(),
+            last_granted: None,
+            rotation: None,
+            refused: None,
+            mean: None,
+        };
+        for (name, limits) in config.quota_groups {
+            pool.insert_group(name, &limits);
+        }
+        for key in config.keys {
+            pool.insert_key(key);
+        }
+        // What a key expired before the start is known to whoever configured it.
+        pool.outputs.clear();
+        Ok(pool)
+    }
+
+    /// The next thing to do or tell; `None` when there is none now.
+    pub fn poll_output(&mut self, now: Timestamp) -> Option<Output> {
+        self.begin(now);
+        self.outputs.pop_front()
+    }
+
+    /// The nearest instant at which something changes by itself, and what: call
+    /// [`Self::poll_output`] then. May be in the past.
+    pub fn poll_timeout(&mut self) -> Option<(Timestamp, WakeReason)> {
+        if !self.outputs.is_empty() {
+            return Some((self.now, WakeReason::OutputsWaiting));
+        }
+        while let Some((at, handle)) = self.timers.peek() {
+            let key = self.keys.get(handle).filter(|key| key.timer == Some(at));
+            if let Some(change) = key.and_then(Key::next_change) {
+                return Some(change);
+            }
+            self.timers.pop();
+        }
+        None
+    }
+
+    /// What every call does first: settles dropped leases and lets time pass.
+    fn begin(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        self.settle_dropped();
+        self.run_timers();
+    }
+
+    fn insert_group(&mut self, name: String, limits: &Limits) {
+        let meters = Meters::new(self.now, limits, self.window, self.next_lease);
+        let handle = self.groups.insert(Group::new(name.clone(), meters));
+        self.groups_by_name.insert(name, handle);
+    }
+
+    /// Adds a key whose configuration has been checked, behind the others.
+    fn insert_key(&mut self, config: KeyConfig) -> Handle {
+        let position = self.next_position;
+        self.next_position += 1;
+        let id = config.id;
+        let class = self.selector.join_class(&config.models);
+        let group = self.group_of(&config);
+        let mut key = Key::new(self.now, config, self.window, position, self.next_lease);
+        key.class = class;
+        key.group = group;
+        let handle = self.keys.insert(key);
+        self.by_id.insert(id, handle);
+        self.order.insert(position, handle);
+        self.join_group(handle, group);
+        self.refresh(handle, "added");
+        handle
+    }
+
+    fn group_of(&self, config: &KeyConfig) -> Option<Handle> {
+        let name = config.quota_group.as_ref()?;
+        self.groups_by_name.get(name).copied()
+    }
+
+    fn join_group(&mut self, key: Handle, group: Option<Handle>) {
+        if let Some(group) = group.and_then(|group| self.groups.get_mut(group)) {
+            group.members.push(key);
+        }
+    }
+
+    fn leave_group(&mut self, key: Handle, group: Option<Handle>) {
+        if let Some(group) = group.and_then(|group| self.groups.get_mut(group)) {
+            group.members.retain(|&member| member != key);
+        }
+    }
+
+    fn emit(&mut self, output: Output) {
+        if self.outputs.len() >= OUTPUTS_MAX {
+            self.outputs.pop_front();
+        }
+        self.outputs.push_back(output);
+    }
+
+    fn alert(&mut self, key: KeyId, kind: AlertKind, message: String) {
+        self.emit(Output::Alert(Alert { key, kind, message }));
+    }
+}

@@ -1,0 +1,331 @@
+//! From a lease's end to what it means for meters, health and counters.
+
+use std::time::Duration;
+
+use crate::bars::BarKind;
+use crate::bounds::{COOLDOWN_DEFAULT, MODEL_DENIAL};
+use crate::id::KeyId;
+use crate::key::{Handles, Key, Place};
+use crate::lease::{Lease, Ticket};
+use crate::meter::Amounts;
+use crate::outcome::{Charge, CooldownScope, Outcome, Usage, Verdict};
+use crate::output::{AlertKind, ProbeResult};
+use crate::slab::Handle;
+use crate::time::Timestamp;
+
+use super::Pool;
+use super::request::traffic;
+
+/// An operator should hear when a key falls below this score.
+const HEALTH_LOW: u8 = 80;
+
+impl Charge {
+    /// What the meters are charged in place of a reservation.
+    const fn amounts(self, reserved: &Amounts) -> Amounts {
+        match self {
+            Self::AsReserved => *reserved,
+            Self::Actual {
+                input_tokens,
+                output_tokens,
+            } => Amounts {
+                requests: reserved.requests,
+                input_tokens,
+                output_tokens,
+            },
+            Self::RequestOnly => Amounts {
+                requests: reserved.requests,
+                input_tokens: 0,
+                output_tokens: 0,
+            },
+            Self::Nothing => Amounts {
+                requests: 0,
+                input_tokens: 0,
+                output_tokens: 0,
+            },
+        }
+    }
+}
+
+impl Pool {
+    /// Takes a lease back with what became of its attempt. A lease of another pool is charged there
+    /// as if dropped; one whose key has been removed meanwhile changes nothing but its group.
+    pub fn handle_outcome(&mut self, now: Timestamp, lease: Lease, outcome: &Outcome) {
+        self.begin(now);
+        let Some(ticket) = lease.into_ticket(&self.drop_box) else {
+            return;
+        };
+        self.settle_meters(&ticket, outcome.charge);
+        self.settle_key(&ticket, outcome);
+    }
+
+    /// Takes the result of a probe that [`Output::Probe`](crate::Output::Probe) asked for.
+    pub fn handle_probe(&mut self, now: Timestamp, key: KeyId, result: ProbeResult) {
+        self.begin(now);
+        let now = self.now;
+        let Some(&handle) = self.by_id.get(&key) else {
+            return;
+        };
+        let Some(key) = self.keys.get_mut(handle) else {
+            return;
+        };
+        let reason = match result {
+            ProbeResult::Passed => {
+                key.health.probe_passed();
+                "its probe passed"
+            }
+            ProbeResult::Failed(note) => {
+                key.note_error(now, &note);
+                key.health.probe_failed(now);
+                "its probe failed"
+            }
+            ProbeResult::Inconclusive => {
+                key.health.probe_inconclusive(now);
+                "its probe was inconclusive"
+            }
+        };
+        self.refresh(handle, reason);
+        self.reweigh(handle);
+    }
+
+    pub(super) fn settle_dropped(&mut self) {
+        for ticket in self.drop_box.drain() {
+            let outcome = Outcome {
+                verdict: Verdict::Cancelled,
+                charge: Charge::AsReserved,
+                usage: Usage::default(),
+                latency: Duration::ZERO,
+                error: None,
+            };
+            self.settle_meters(&ticket, outcome.charge);
+            self.settle_key(&ticket, &outcome);
+        }
+    }
+
+    fn settle_meters(&mut self, ticket: &Ticket, charge: Charge) {
+        let now = self.now;
+        let lease = (ticket.number, ticket.granted_at);
+        let used = charge.amounts(&ticket.reserved);
+        if let Some(key) = self.keys.get_mut(ticket.slot) {
+            key.meters.settle(now, lease, &ticket.reserved, &used);
+            let correction = traffic(&used) - traffic(&ticket.reserved);
+            if correction != 0.0 {
+                key.recent.add(ticket.granted_at, correction);
+            }
+        }
+        if let Some(handle) = ticket.group
+            && let Some(group) = self.groups.get_mut(handle)
+        {
+            group.meters.settle(now, lease, &ticket.reserved, &used);
+            self.refused = None;
+            self.wake_group(handle);
+        }
+    }
+
+    fn settle_key(&mut self, ticket: &Ticket, outcome: &Outcome) {
+        let now = self.now;
+        let Some(key) = self.keys.get_mut(ticket.slot) else {
+            return;
+        };
+        key.count_outcome(&outcome.verdict, &outcome.usage);
+        if let Some(note) = &outcome.error {
+            key.note_error(now, note);
+        }
+        let score = key.health.score();
+        match outcome.verdict {
+            Verdict::Success => {
+                key.record_latency(outcome.latency);
+                key.health.succeeded(ticket.number, ticket.granted_at);
+            }
+            Verdict::ClientError => key.health.unblamed(ticket.number, true),
+            Verdict::Cancelled | Verdict::Overloaded => key.health.unblamed(ticket.number, false),
+            Verdict::Fault(_) => key.health.faulted(now, ticket.number),
+            Verdict::RateLimited { until, scope } => self.rate_limited(ticket, until, scope),
+            Verdict::Invalid => self.invalid(ticket, outcome),
+            Verdict::OutOfCredit { until, scope } => self.out_of_credit(ticket, until, scope),
+            Verdict::ModelDenied => {
+                key.health.unblamed(ticket.number, true);
+                let model = ticket.model.as_deref();
+                key.bar_model(now, model, BarKind::Denied, now + MODEL_DENIAL);
+            }
+        }
+        self.after_outcome(ticket.slot, score, outcome);
+    }
+
+    /// Brings the key's place, timer and weight in line. Most outcomes change none of them.
+    fn after_outcome(&mut self, handle: Handle, score_before: u8, outcome: &Outcome) {
+        let Some(key) = self.keys.get(handle) else {
+            return;
+        };
+        let score = key.health.score();
+        let id = key.id;
+        if score < HEALTH_LOW && score_before >= HEALTH_LOW && score > 0 {
+            let message = format!("its health score fell to {score}");
+            self.alert(id, AlertKind::HealthLow, message);
+        }
+        if outcome.verdict == Verdict::Success && self.is_undisturbed(handle) {
+            self.note_freed(handle);
+        } else {
+            self.refresh(handle, reason_of(&outcome.verdict));
+        }
+        if score != score_before {
+            self.reweigh(handle);
+        }
+    }
+
+    /// Whether a key is ready, told as it is, and without a timer to set.
+    fn is_undisturbed(&self, handle: Handle) -> bool {
+        self.keys.get(handle).is_some_and(|key| {
+            key.place == Place::Ready
+                && key.shown == key.health.state()
+                && key.next_change().map(|(at, _)| at) == key.timer
+        })
+    }
+
+    /// A ready key has settled: a remembered refusal holds on unless this key changes it.
+    fn note_freed(&mut self, handle: Handle) {
+        let Some(mut refused) = self.refused.take() else {
+            return;
+        };
+        let Some(key) = self.keys.get(handle) else {
+            return;
+        };
+        let wanted = refused.wanted();
+        let matching = self.selector.matching(wanted.model);
+        let appraisal = self.appraise(key, &wanted, &matching);
+        if appraisal.bar.is_some() {
+            refused.note_earlier(appraisal.retry_at);
+            self.refused = Some(refused);
+        }
+    }
+
+    /// A key's group members, or the key alone.
+    fn reached(&self, handle: Handle, scope: CooldownScope) -> Handles {
+        let group = match scope {
+            CooldownScope::Key | CooldownScope::KeyModel => None,
+            CooldownScope::Group | CooldownScope::GroupModel => {
+                self.keys.get(handle).and_then(|key| key.group)
+            }
+        };
+        match group.and_then(|group| self.groups.get(group)) {
+            Some(group) => group.members.iter().copied().collect(),
+            None => std::iter::once(handle).collect(),
+        }
+    }
+
+    /// Whether the limits that were declared for a key or its group promised room.
+    fn declares_limits(&self, key: &Key) -> bool {
+        let group = key.group.and_then(|group| self.groups.get(group));
+        key.meters.is_limited() || group.is_some_and(|group| group.meters.is_limited())
+    }
+
+    fn rate_limited(&mut self, ticket: &Ticket, hint: Option<Timestamp>, scope: CooldownScope) {
+        let now = self.now;
+        let lease = (ticket.number, ticket.granted_at);
+        let Some(key) = self.keys.get(ticket.slot) else {
+            return;
+        };
+        let unforeseen = self.declares_limits(key);
+        let rng = self.selector.rng();
+        let Some(key) = self.keys.get_mut(ticket.slot) else {
+            return;
+        };
+        match scope {
+            CooldownScope::Key | CooldownScope::Group => {
+                key.health.rate_limited(now, lease, hint, unforeseen, rng);
+                let until = key.health.cooling_until();
+                for member in self.others_reached(ticket.slot, scope) {
+                    if let (Some(key), Some(until)) = (self.keys.get_mut(member), until) {
+                        key.health.cool_with_group(until);
+                        self.refresh(member, "the provider refused its quota group with a 429");
+                    }
+                }
+            }
+            CooldownScope::KeyModel | CooldownScope::GroupModel => {
+                let model = ticket.model.as_deref();
+                let known = model.is_some_and(|model| key.bars.get(model, now).is_some());
+                key.health
+                    .model_rate_limited(now, ticket.number, unforeseen && !known);
+                let until = hint.unwrap_or(now + COOLDOWN_DEFAULT);
+                self.bar_model(ticket, scope, BarKind::Cooling, until);
+            }
+        }
+    }
+
+    fn bar_model(
+        &mut self,
+        ticket: &Ticket,
+        scope: CooldownScope,
+        kind: BarKind,
+        until: Timestamp,
+    ) {
+        let now = self.now;
+        for member in self.reached(ticket.slot, scope) {
+            if let Some(key) = self.keys.get_mut(member) {
+                key.bar_model(now, ticket.model.as_deref(), kind, until);
+            }
+        }
+    }
+
+    fn others_reached(&self, handle: Handle, scope: CooldownScope) -> Handles {
+        let mut others = self.reached(handle, scope);
+        others.retain(|&mut member| member != handle);
+        others
+    }
+
+    fn invalid(&mut self, ticket: &Ticket, outcome: &Outcome) {
+        let Some(key) = self.keys.get_mut(ticket.slot) else {
+            return;
+        };
+        key.health.invalid(self.now, ticket.number);
+        let (id, news) = (key.id, key.shown != key.health.state());
+        if news {
+            let note = outcome.error.as_ref().map_or("", |error| &error.message);
+            self.alert(
+                id,
+                AlertKind::KeyInvalid,
+                format!("the provider refuses it: {note}"),
+            );
+        }
+    }
+
+    fn out_of_credit(&mut self, ticket: &Ticket, until: Option<Timestamp>, scope: CooldownScope) {
+        let now = self.now;
+        match scope {
+            CooldownScope::Key | CooldownScope::Group => {
+                for member in self.reached(ticket.slot, scope) {
+                    let Some(key) = self.keys.get_mut(member) else {
+                        continue;
+                    };
+                    key.health.out_of_credit(now, until);
+                    if key.shown != key.health.state() {
+                        let id = key.id;
+                        let message = "its account is out of credit".to_owned();
+                        self.alert(id, AlertKind::OutOfCredit, message);
+                        self.refresh(member, "out of credit");
+                    }
+                }
+            }
+            CooldownScope::KeyModel | CooldownScope::GroupModel => {
+                let until = until.unwrap_or(now + MODEL_DENIAL);
+                self.bar_model(ticket, scope, BarKind::Cooling, until);
+            }
+        }
+        if let Some(key) = self.keys.get_mut(ticket.slot) {
+            key.health.unblamed(ticket.number, false);
+        }
+    }
+}
+
+const fn reason_of(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Success => "it works again",
+        Verdict::ClientError => "a client's mistake",
+        Verdict::Cancelled => "a client left",
+        Verdict::Overloaded => "the provider is overloaded",
+        Verdict::Fault(_) => "too many faults",
+        Verdict::RateLimited { .. } => "the provider refused with a 429",
+        Verdict::Invalid => "the provider refuses the key",
+        Verdict::OutOfCredit { .. } => "out of credit",
+        Verdict::ModelDenied => "the model was denied",
+    }
+}

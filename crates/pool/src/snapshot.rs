@@ -1,0 +1,175 @@
+//! What the pool shows: plain data for the admin API, metrics and the dashboard.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::KeyConfig;
+use crate::limits::Dimension;
+use crate::outcome::{ErrorNote, Usage};
+use crate::strategy::Strategy;
+use crate::time::Timestamp;
+
+/// A key's state (contract §4). Where several would fit, the later variant is shown. Whether an
+/// operator disabled the key is told by its configuration, not by its state.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyState {
+    /// Works normally.
+    #[default]
+    Healthy,
+    /// Shows errors, still used.
+    Degraded,
+    /// Refused by the provider until its reset time; not used.
+    RateLimited,
+    /// Invalid, expired or out of credit; not used.
+    Unavailable,
+}
+
+impl KeyState {
+    /// The name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::RateLimited => "rate-limited",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The whole pool at one instant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolSnapshot {
+    /// The strategy in force.
+    pub strategy: Strategy,
+    /// The keys, in configuration order.
+    pub keys: Vec<KeySnapshot>,
+    /// The quota groups, by name.
+    pub groups: Vec<GroupSnapshot>,
+}
+
+/// A quota group at one instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Requests in flight on its keys.
+    pub in_flight: u32,
+    /// Its shared meters.
+    pub meters: Vec<MeterSnapshot>,
+}
+
+/// A key at one instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeySnapshot {
+    /// Its configuration in force.
+    pub config: KeyConfig,
+    /// Its state.
+    pub state: KeyState,
+    /// Its health score, 0 to 100.
+    pub health_score: u8,
+    /// Requests granted to it.
+    pub requests: u64,
+    /// Those that succeeded.
+    pub successes: u64,
+    /// Those that failed, without clients' mistakes and cancellations.
+    pub errors: u64,
+    /// All that did not succeed, by class.
+    pub errors_by_class: ErrorCounts,
+    /// Tokens by kind.
+    pub usage: Usage,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// When it was last granted.
+    pub last_used: Option<Timestamp>,
+    /// When its cool-down ends, if it is cooling.
+    pub rate_limited_until: Option<Timestamp>,
+    /// Its last error.
+    pub last_error: Option<(Timestamp, ErrorNote)>,
+    /// Median latency of recent successes, to within an eighth.
+    pub latency_p50: Option<Duration>,
+    /// 99th percentile of the latency of recent successes, to within an eighth.
+    pub latency_p99: Option<Duration>,
+    /// Its own meters.
+    pub meters: Vec<MeterSnapshot>,
+    /// Models it is cooling down or barred for, and until when.
+    pub barred_models: Vec<(String, Option<Timestamp>)>,
+    /// When it will be probed, if it is unavailable.
+    pub next_probe: Option<Timestamp>,
+}
+
+/// Attempts that did not succeed, by class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ErrorCounts {
+    /// 5xx answers.
+    pub server_error: u64,
+    /// No answer or no progress in time.
+    pub timeout: u64,
+    /// Connections that failed or broke.
+    pub reset: u64,
+    /// Answers that could not be understood.
+    pub garbage: u64,
+    /// The provider as a whole was overloaded.
+    pub overloaded: u64,
+    /// 429s.
+    pub rate_limited: u64,
+    /// Refusals of the key.
+    pub invalid: u64,
+    /// Refusals for lack of credit.
+    pub out_of_credit: u64,
+    /// Refusals of the model.
+    pub model_denied: u64,
+    /// Clients' mistakes; not among the key's errors.
+    pub client_error: u64,
+    /// Clients that left; not among the key's errors.
+    pub cancelled: u64,
+}
+
+impl ErrorCounts {
+    /// The key's errors: all classes but clients' mistakes and cancellations.
+    #[must_use]
+    pub const fn errors(&self) -> u64 {
+        self.server_error
+            + self.timeout
+            + self.reset
+            + self.garbage
+            + self.overloaded
+            + self.rate_limited
+            + self.invalid
+            + self.out_of_credit
+            + self.model_denied
+    }
+}
+
+/// One meter at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeterSnapshot {
+    /// What it counts.
+    pub dimension: Dimension,
+    /// The limit, in requests or tokens per window.
+    pub limit: u64,
+    /// Counted against the limit and settled.
+    pub used: u64,
+    /// Counted against the limit for requests in flight.
+    pub reserved: u64,
+    /// What is left; negative when in debt.
+    pub remaining: i64,
+    /// When all of the limit is free again, if nothing more is used.
+    pub resets_at: Timestamp,
+}
