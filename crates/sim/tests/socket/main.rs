@@ -1,0 +1,7 @@
+//! The simulator over real sockets on the loopback interface.
+
+mod answers;
+#[cfg(test)]
+mod client;
+mod control;
+mod faults;
