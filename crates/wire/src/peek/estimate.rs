@@ -9,7 +9,7 @@
 //! counts as 2 tokens; a photo of 2 MB counts as [`IMAGE_TOKENS`], not as 800,000.
 
 use super::PeekError;
-use super::walk::{Depth, Piece, Walk};
+use super::walk::{Depth, Piece, Raw, Walk};
 
 /// Bytes of text per token, times ten. English prose in Claude's older tokenizer; a start, from
 /// which the real ratio is learned per model.
@@ -78,9 +78,10 @@ impl Estimate {
     }
 
     fn add_schema_piece(&mut self, piece: Piece<'_>) {
+        // A string brings two quotes, and a colon or comma.
         match piece {
-            // Two quotes, and a colon or comma.
-            Piece::Name(raw) | Piece::Text(raw) => {
+            Piece::Name(name) => self.text_bytes += 3 + name.len() as u64,
+            Piece::Text(raw) => {
                 self.text_bytes += 3;
                 self.add_text(raw);
             }
@@ -98,10 +99,10 @@ impl Estimate {
     }
 
     /// A string inside a message, under the given name.
-    fn add_value(&mut self, name: &[u8], raw: &[u8]) {
+    fn add_value(&mut self, name: &[u8], raw: Raw<'_>) {
         match name {
             b"type" => {
-                if matches!(raw, b"image" | b"image_url" | b"input_image") {
+                if matches!(raw.bytes, b"image" | b"image_url" | b"input_image") {
                     self.whole_tokens += IMAGE_TOKENS;
                 }
             }
@@ -110,11 +111,11 @@ impl Estimate {
             | b"media_type" | b"encrypted_content" | b"file_id" | b"ttl" | b"detail"
             | b"status" => {}
             b"data" | b"file_data" | b"url" | b"image_url" | b"file_url" => {
-                match encoded_data(name, raw) {
+                match encoded_data(name, raw.bytes) {
                     Encoded::No => self.add_text(raw),
                     Encoded::Image => {}
                     Encoded::Other => {
-                        self.whole_tokens += raw.len() as u64 / ENCODED_BYTES_PER_TOKEN;
+                        self.whole_tokens += raw.bytes.len() as u64 / ENCODED_BYTES_PER_TOKEN;
                     }
                 }
             }
@@ -122,54 +123,46 @@ impl Estimate {
         }
     }
 
-    /// Text as it stands in JSON: escapes count as the character they mean.
-    fn add_text(&mut self, raw: &[u8]) {
-        let mut bytes = raw.len() as u64;
+    /// Text as it stands in JSON: an escape counts as the character it means.
+    fn add_text(&mut self, raw: Raw<'_>) {
+        let mut bytes = raw.bytes.len();
         if !self.ascii {
-            let leads_of_three = raw.iter().filter(|&&b| b >= 0xE0).count() as u64;
-            let leads_of_four = raw.iter().filter(|&&b| b >= 0xF0).count() as u64;
-            self.whole_tokens += leads_of_three;
-            bytes -= (3 * leads_of_three + leads_of_four).min(bytes);
+            let leads_of_three = raw.bytes.iter().filter(|&&b| b >= 0xE0).count();
+            let leads_of_four = raw.bytes.iter().filter(|&&b| b >= 0xF0).count();
+            self.whole_tokens += leads_of_three as u64;
+            bytes = bytes.saturating_sub(3 * leads_of_three + leads_of_four);
         }
-        let mut rest = raw;
-        while let Some(found) = memchr::memchr(b'\\', rest) {
-            let escape = rest.get(found..).unwrap_or_default();
-            let (length, meant) = escape_weight(escape);
-            self.whole_tokens += u64::from(meant == Meant::Wide);
-            bytes -= match meant {
-                Meant::Wide => length as u64,
-                Meant::Narrow => length as u64 - 1,
+        bytes = bytes.saturating_sub(raw.escapes);
+        if raw.has_unicode_escapes {
+            let (wide, narrow) = unicode_escapes(raw.bytes);
+            self.whole_tokens += wide as u64;
+            // Six bytes each, one of which has been taken off already.
+            bytes = bytes.saturating_sub(5 * wide + 4 * narrow);
+        }
+        self.text_bytes += bytes as u64;
+    }
+}
+
+/// How many escapes of the form `\u4F60` mean a wide character, and how many any other. Python
+/// writes all that is not ASCII that way. The second half of a pair counts as a narrow one.
+fn unicode_escapes(raw: &[u8]) -> (usize, usize) {
+    let (mut wide, mut narrow) = (0, 0);
+    let mut rest = raw;
+    while let Some(found) = memchr::memchr(b'\\', rest) {
+        let escape = rest.get(found + 1..).unwrap_or_default();
+        rest = escape.get(1..).unwrap_or_default();
+        if escape.first() == Some(&b'u') {
+            let unit = escape
+                .get(1..5)
+                .and_then(|digits| str::from_utf8(digits).ok())
+                .and_then(|digits| u16::from_str_radix(digits, 16).ok());
+            match unit {
+                Some(0x0800..0xDC00 | 0xE000..) => wide += 1,
+                _ => narrow += 1,
             }
-            .min(bytes);
-            rest = escape.get(length..).unwrap_or_default();
         }
-        self.text_bytes += bytes;
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Meant {
-    /// A character that counts as a byte of text.
-    Narrow,
-    /// A character that counts as a token.
-    Wide,
-}
-
-/// Length of the escape `text` begins with, and what it stands for.
-fn escape_weight(text: &[u8]) -> (usize, Meant) {
-    if text.get(1) != Some(&b'u') {
-        return (2, Meant::Narrow);
-    }
-    let unit = text
-        .get(2..6)
-        .and_then(|digits| str::from_utf8(digits).ok())
-        .and_then(|digits| u16::from_str_radix(digits, 16).ok());
-    match unit {
-        // The second half of a pair was counted with its first.
-        Some(0xDC00..=0xDFFF) | None => (6, Meant::Narrow),
-        Some(0x0800..) => (6, Meant::Wide),
-        Some(_) => (6, Meant::Narrow),
-    }
+    (wide, narrow)
 }
 
 enum Encoded {

@@ -109,7 +109,7 @@ impl Chunk {
                     }
                     name = b"";
                 }
-                Piece::Text(text) if depth > delta_depth => chunk.see_delta(name, text),
+                Piece::Text(text) if depth > delta_depth => chunk.see_delta(name, text.bytes),
                 Piece::Text(_) => match (depth, name) {
                     (1, b"error") => chunk.has_error = true,
                     (3, b"finish_reason") => chunk.finished = true,

@@ -109,7 +109,7 @@ pub(super) fn top_level_text<'a>(data: &'a [u8], wanted: &[u8]) -> Option<&'a [u
     for piece in Walk::new(data) {
         match piece {
             Piece::Name(found) => name = found,
-            Piece::Text(text) if depth == 1 && name == wanted => return Some(text),
+            Piece::Text(text) if depth == 1 && name == wanted => return Some(text.bytes),
             Piece::Open => depth += 1,
             Piece::Close => depth = depth.saturating_sub(1),
             Piece::Text(_) | Piece::Number => {}

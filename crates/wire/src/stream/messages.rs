@@ -86,7 +86,7 @@ fn delta_bytes(data: &[u8]) -> u64 {
         match piece {
             Piece::Name(found) => name = found,
             Piece::Text(text) if matches!(name, b"text" | b"partial_json" | b"thinking") => {
-                bytes += text.len() as u64;
+                bytes += text.bytes.len() as u64;
             }
             Piece::Text(_) | Piece::Number | Piece::Open | Piece::Close => {}
         }

@@ -59,7 +59,7 @@ fn delta_bytes(data: &[u8]) -> u64 {
     for piece in Walk::new(data) {
         match piece {
             Piece::Name(name) => is_delta = name == b"delta",
-            Piece::Text(text) if is_delta => bytes += text.len() as u64,
+            Piece::Text(text) if is_delta => bytes += text.bytes.len() as u64,
             Piece::Text(_) | Piece::Number | Piece::Open | Piece::Close => {}
         }
     }

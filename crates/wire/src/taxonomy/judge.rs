@@ -45,7 +45,9 @@ pub(crate) fn judge_body(
         lower_message: body.message().to_ascii_lowercase(),
         wait: retry_after(headers, now_unix_micros)
             .or_else(|| body.retry_delay())
-            .or_else(|| stated_in_message(body.message())),
+            .or_else(|| stated_in_message(body.message()))
+            // "Now" from somebody who has just refused says nothing; obeying it is a busy loop.
+            .filter(|wait| !wait.is_zero()),
         now_unix_micros,
     };
     let row = ROWS
@@ -152,17 +154,18 @@ impl Case<'_> {
 /// that no wait will ever help on this key.
 fn asks_more_than_limit(lower_message: &str) -> bool {
     let number_after = |word: &str| {
-        let at = lower_message.find(word)? + word.len();
-        let digits: String = lower_message
-            .get(at..)?
-            .trim_start_matches([':', ' '])
-            .chars()
-            .take_while(char::is_ascii_digit)
-            .collect();
-        digits.parse::<u64>().ok()
+        lower_message.match_indices(word).find_map(|(at, _)| {
+            let digits: String = lower_message
+                .get(at + word.len()..)?
+                .trim_start_matches([':', ' '])
+                .chars()
+                .take_while(char::is_ascii_digit)
+                .collect();
+            digits.parse::<u64>().ok()
+        })
     };
     matches!(
-        (number_after("limit "), number_after("requested ")),
+        (number_after("limit"), number_after("requested")),
         (Some(limit), Some(requested)) if requested > limit
     )
 }

@@ -217,7 +217,7 @@ pub(super) const ROWS: &[Row] = &[
     row(OPENAI, Is(429), Code(&["organization_spend_limit_exceeded", "organization_usage_limit_exceeded"]), OutOfCredit(Group, NextMonth), NextKey, "monthly_spend_limit"), // S
     row(OPENAI, Is(429), Code(&["project_spend_limit_exceeded"]), OutOfCredit(Group, NextMonth), NextKey, "project_spend_limit"), // S
     row(OPENAI, Any, Code(&["insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"]), OutOfCredit(Group, Unknown), NextKey, "out_of_credit"), // S
-    row(OPENAI, Is(429), AsksMoreThanLimit, Blameless, NextKey, "larger_than_limit"), // S: no wait will help on this key
+    row(OPENAI, Either(413, 429), AsksMoreThanLimit, Blameless, NextKey, "larger_than_limit"), // S: no wait will help on this key
     row(OPENAI, Is(429), Says(&["request too large"]), Blameless, NextKey, "larger_than_limit"), // S
     row(OPENAI, Either(429, 503), Code(&["slow_down"]), RateLimited(Group, Told), NextKey, "slow_down"), // S
     row(Only(ProviderKind::Azure), Is(429), Says(&["high demand"]), RateLimited(Key, Told), NextKey, "rate_limited"), // V
