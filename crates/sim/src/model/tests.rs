@@ -18,11 +18,10 @@ fn model(config: &SimConfig) -> Model {
 }
 
 fn request(input_tokens: u64, max_tokens: Option<u64>) -> Request {
-    let model = "some-model".to_owned();
     Request {
-        model,
-        input_tokens,
+        model: "some-model".to_owned(),
         max_tokens,
+        input_tokens,
         ..Request::default()
     }
 }

@@ -97,11 +97,11 @@ pub(crate) async fn open(
     body: &str,
 ) -> TcpStream {
     let mut stream = TcpStream::connect(addr).await.unwrap();
-    let lines: String = headers
+    let lines: Vec<String> = headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
-    let length = body.len();
+    let (lines, length) = (lines.concat(), body.len());
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n{lines}\
          content-length: {length}\r\n\r\n{body}"
