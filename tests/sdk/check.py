@@ -1,0 +1,30 @@
+"""Runs the checks of both SDKs against one server.
+
+Through a gateway only what every server must do is checked. With --control-url, the address of a
+simulator that is asked directly, the SDKs' answers to faults are checked as well.
+"""
+
+import sys
+import unittest
+
+import anthropic_checks
+import endpoint
+import openai_checks
+
+
+def main() -> int:
+    target = endpoint.parse()
+    endpoint.isolate()
+    cases = [anthropic_checks.Checks, openai_checks.Checks]
+    if target.control_url:
+        cases += [anthropic_checks.FaultChecks, openai_checks.FaultChecks]
+    suite = unittest.TestSuite()
+    for case in cases:
+        case.endpoint = target
+        suite.addTests(unittest.defaultTestLoader.loadTestsFromTestCase(case))
+    result = unittest.TextTestRunner(verbosity=1).run(suite)
+    return 0 if result.wasSuccessful() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
