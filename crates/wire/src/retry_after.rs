@@ -36,7 +36,7 @@ fn retry_after_header(headers: &dyn Headers, now_unix_micros: u64) -> Option<Dur
     }
 }
 
-/// The prefixes of reset headers: `{0}-remaining-{dimension}` or `{0}-{dimension}-remaining`.
+/// Pairs of headers: what remains of a limit, and when it is full again. OpenAI's and those like it.
 const OPENAI_DIMENSIONS: [(&str, &str); 5] = [
     (
         "x-ratelimit-remaining-requests",
@@ -50,6 +50,7 @@ const OPENAI_DIMENSIONS: [(&str, &str); 5] = [
     ("x-ratelimit-remaining", "x-ratelimit-reset"),
     ("x-tokenlimit-remaining", "x-tokenlimit-reset"),
 ];
+/// The same pairs at Anthropic.
 const ANTHROPIC_DIMENSIONS: [(&str, &str); 4] = [
     (
         "anthropic-ratelimit-requests-remaining",
@@ -137,11 +138,11 @@ fn go_term(text: &str) -> Option<(f64, &str)> {
     Some((number.parse::<f64>().ok()? * unit_seconds, after))
 }
 
-/// The wait an OpenAI message states: "Please try again in 6m0s."
-pub(crate) fn stated_in_message(message: &str) -> Option<Duration> {
+/// The wait an OpenAI message states: "please try again in 6m0s." (in lower case).
+pub(crate) fn stated_in_message(lower_message: &str) -> Option<Duration> {
     const LEAD: &str = "try again in ";
-    let at = message.find(LEAD)?;
-    let stated = message.get(at + LEAD.len()..)?;
+    let at = lower_message.find(LEAD)?;
+    let stated = lower_message.get(at + LEAD.len()..)?;
     let end = stated
         .find(|c: char| !c.is_alphanumeric() && c != '.')
         .unwrap_or(stated.len());

@@ -39,6 +39,10 @@ impl Usage {
 /// White space before the JSON is skipped: `DeepSeek` sends blank lines to keep a connection open.
 #[must_use]
 pub fn usage_of_answer(endpoint: Endpoint, body: &[u8]) -> Option<Usage> {
+    // Serde would fill a struct from an array, too.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
     if endpoint == Endpoint::CountTokens {
         let counted: RawUsage = serde_json::from_slice(body).ok()?;
         return counted

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::body::ErrorBody;
-use super::table::{KeyRule, ROWS, Row, Sign, Until};
+use super::rule::{KeyRule, Row, Sign, Until};
+use super::table::{ELSE, ROWS};
 use super::{Judgement, KeyVerdict};
 use crate::dates::{next_month, next_pacific_midnight, stated_instant};
 use crate::headers::Headers;
@@ -38,22 +39,20 @@ pub(crate) fn judge_body(
     body: &ErrorBody,
     now_unix_micros: u64,
 ) -> Judgement {
+    let lower_message = body.message().to_ascii_lowercase();
     let case = Case {
         provider,
         status,
         body,
-        lower_message: body.message().to_ascii_lowercase(),
         wait: retry_after(headers, now_unix_micros)
             .or_else(|| body.retry_delay())
-            .or_else(|| stated_in_message(body.message()))
+            .or_else(|| stated_in_message(&lower_message))
             // "Now" from somebody who has just refused says nothing; obeying it is a busy loop.
             .filter(|wait| !wait.is_zero()),
+        lower_message,
         now_unix_micros,
     };
-    let row = ROWS
-        .iter()
-        .find(|row| case.matches(row))
-        .unwrap_or(&super::table::ELSE);
+    let row = ROWS.iter().find(|row| case.matches(row)).unwrap_or(&ELSE);
     Judgement {
         key: case.key_verdict(row.key),
         request: row.request,

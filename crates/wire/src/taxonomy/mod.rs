@@ -7,6 +7,7 @@
 
 mod body;
 mod judge;
+mod rule;
 mod table;
 
 pub(crate) use body::ErrorBody;

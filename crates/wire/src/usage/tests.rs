@@ -1,1 +1,118 @@
+use proptest::prelude::*;
 
+use super::*;
+
+fn read(endpoint: Endpoint, body: &str) -> Option<(u64, u64, u64, u64)> {
+    usage_of_answer(endpoint, body.as_bytes()).map(|usage| {
+        (
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_tokens,
+            usage.cache_write_tokens,
+        )
+    })
+}
+
+#[test]
+fn usage_is_read_from_every_endpoints_answer() {
+    for (endpoint, body, expected) in [
+        (
+            Endpoint::Messages,
+            r#"{"id":"msg_1","type":"message","content":[{"type":"text","text":"\"usage\":{}"}],"usage":{"input_tokens":10,"cache_creation_input_tokens":5,"cache_read_input_tokens":100,"output_tokens":20,"service_tier":"standard"}}"#,
+            (10, 20, 100, 5),
+        ),
+        (
+            Endpoint::ChatCompletions,
+            r#"{"choices":[],"usage":{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,"prompt_tokens_details":{"cached_tokens":60,"audio_tokens":0}}}"#,
+            (40, 20, 60, 0),
+        ),
+        (
+            Endpoint::ChatCompletions,
+            r#"{"usage":{"prompt_tokens":100,"completion_tokens":20,"prompt_cache_hit_tokens":70,"prompt_cache_miss_tokens":30}}"#,
+            (30, 20, 70, 0),
+        ),
+        (
+            Endpoint::ChatCompletions,
+            r#"{"usage":{"prompt_tokens":100,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":20,"cache_write_tokens":30}}}"#,
+            (50, 1, 20, 30),
+        ),
+        (
+            Endpoint::Responses,
+            r#"{"object":"response","usage":{"input_tokens":100,"input_tokens_details":{"cached_tokens":60},"output_tokens":20}}"#,
+            (40, 20, 60, 0),
+        ),
+        (
+            Endpoint::Embeddings,
+            r#"{"object":"list","data":[{"embedding":[0.1,0.2]}],"usage":{"prompt_tokens":8,"total_tokens":8}}"#,
+            (8, 0, 0, 0),
+        ),
+        (
+            Endpoint::CountTokens,
+            r#"{"input_tokens":2095}"#,
+            (2095, 0, 0, 0),
+        ),
+    ] {
+        assert_eq!(read(endpoint, body), Some(expected), "{body}");
+    }
+}
+
+#[test]
+fn blank_lines_before_the_answer_are_skipped() {
+    let body = "\n\n  \r\n{\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}";
+    assert_eq!(read(Endpoint::ChatCompletions, body), Some((3, 4, 0, 0)));
+}
+
+#[test]
+fn answers_that_state_no_usage_give_none() {
+    for body in [
+        "",
+        "<html>",
+        "{}",
+        r#"{"usage":null}"#,
+        r#"{"error":{"message":"x"}}"#,
+        "[1]",
+    ] {
+        assert_eq!(read(Endpoint::Messages, body), None, "{body}");
+        assert_eq!(read(Endpoint::CountTokens, body), None, "{body}");
+    }
+}
+
+#[test]
+fn a_senseless_figure_does_not_spoil_the_others() {
+    for wrong in ["-1", "null", "\"7\"", "[1]", "{\"a\":1}", "true", "-2.5"] {
+        let body = format!(r#"{{"usage":{{"input_tokens":{wrong},"output_tokens":20}}}}"#);
+        assert_eq!(
+            read(Endpoint::Messages, &body),
+            Some((0, 20, 0, 0)),
+            "{wrong}"
+        );
+    }
+    let body = r#"{"usage":{"input_tokens":7.0,"output_tokens":1e30}}"#;
+    assert_eq!(read(Endpoint::Messages, body), Some((7, u64::MAX, 0, 0)));
+}
+
+#[test]
+fn more_cached_than_sent_is_not_counted_below_zero() {
+    let body = r#"{"usage":{"prompt_tokens":10,"prompt_tokens_details":{"cached_tokens":99,"cache_write_tokens":99}}}"#;
+    assert_eq!(read(Endpoint::ChatCompletions, body), Some((0, 0, 10, 0)));
+}
+
+#[test]
+fn total_input_saturates() {
+    let usage = Usage {
+        input_tokens: u64::MAX,
+        output_tokens: 0,
+        cache_read_tokens: 5,
+        cache_write_tokens: 5,
+    };
+    assert_eq!(usage.total_input_tokens(), u64::MAX);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_without_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        for endpoint in Endpoint::ALL {
+            _ = usage_of_answer(endpoint, &body);
+        }
+    }
+}
