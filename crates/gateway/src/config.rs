@@ -147,7 +147,10 @@ pub struct KeyEntry {
 
 impl Default for RetryConfig {
     fn default() -> Self {
-        Self { max_attempts: None, deadline: Duration::from_secs(600) }
+        Self {
+            max_attempts: None,
+            deadline: Duration::from_secs(600),
+        }
     }
 }
 
@@ -165,6 +168,8 @@ impl Default for Timeouts {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { body_bytes: 32 * 1024 * 1024 }
+        Self {
+            body_bytes: 32 * 1024 * 1024,
+        }
     }
 }

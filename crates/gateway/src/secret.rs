@@ -70,7 +70,10 @@ mod tests {
         // acceptance 39
         assert_eq!(Secret::new("sk-ant-api03-key1").mask(), "sk-a****key1");
         assert_eq!(Secret::new("elevenchars").mask(), "****");
-        assert_eq!(format!("{:?}", Secret::new("sk-ant-api03-key1")), "sk-a****key1");
+        assert_eq!(
+            format!("{:?}", Secret::new("sk-ant-api03-key1")),
+            "sk-a****key1"
+        );
     }
 
     #[test]

@@ -1,0 +1,94 @@
+//! The admin API: what operators see of the pool, and what they tell it.
+//!
+//! Who may call is decided before a request comes here. No answer holds a whole key, except an
+//! export that asks for it with the admin token.
+
+mod bulk;
+mod change;
+mod distribution;
+mod envelope;
+mod events;
+mod fields;
+mod health;
+mod instant;
+mod keys;
+mod keyspec;
+mod named;
+mod number;
+mod openapi;
+mod operations;
+mod provider;
+mod realtime;
+mod request;
+mod stats;
+mod strategy;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::get;
+use http::StatusCode;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::core::Core;
+use envelope::ApiError;
+
+pub(crate) use envelope::failure;
+
+/// How the caller of an admin route was let in; put into the request's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AdminAccess {
+    /// The admin token itself was presented.
+    pub(crate) with_admin_token: bool,
+}
+
+/// All admin routes.
+pub(crate) fn router(core: Arc<Core>) -> Router {
+    let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .routes(routes!(stats::get))
+        .routes(routes!(health::get))
+        .routes(routes!(distribution::get))
+        .routes(routes!(provider::get))
+        .routes(routes!(strategy::get, strategy::post))
+        .routes(routes!(operations::health_check))
+        .routes(routes!(operations::rotate))
+        .routes(routes!(keys::add))
+        .routes(routes!(keys::remove))
+        .routes(routes!(keys::patch))
+        .routes(routes!(bulk::import))
+        .routes(routes!(bulk::export))
+        .routes(routes!(operations::reload))
+        .routes(routes!(realtime::get))
+        .routes(routes!(events::alerts))
+        .routes(routes!(events::events))
+        .split_for_parts();
+    let description = openapi::written(&description);
+    router
+        .route(
+            "/api/openapi.json",
+            get(async move || openapi::answer(description)),
+        )
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(core)
+}
+
+async fn unknown_route() -> ApiError {
+    let message = "there is no such admin route; /api/openapi.json lists them all";
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
+}
+
+async fn wrong_method(request: Request) -> ApiError {
+    let message = format!("{:.20} is not allowed here", request.method().as_str());
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        message,
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+use http::{HeaderName, HeaderValue};
+
+use super::*;
+use crate::config::{AdminConfig, Bounds, NetworkConfig, RetryConfig, Timeouts};
+use crate::secret::Secret;
+
+fn config(client_key: Option<&str>, admin_token: Option<&str>) -> GatewayConfig {
+    GatewayConfig {
+        listen: "127.0.0.1:3456".parse().unwrap(),
+        client_key: client_key.map(Secret::new),
+        admin: AdminConfig {
+            token: admin_token.map(Secret::new),
+            listen: None,
+        },
+        known_hosts: vec!["gateway.example".to_owned()],
+        health_check_interval: std::time::Duration::from_secs(60),
+        retry: RetryConfig::default(),
+        timeouts: Timeouts::default(),
+        bounds: Bounds::default(),
+        network: NetworkConfig::default(),
+        answer_headers: true,
+        providers: Vec::new(),
+        default_target: None,
+        aliases: Vec::new(),
+        state_file: None,
+        seed: 0,
+    }
+}
+
+fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, HeaderValue::from_static("localhost:3456"));
+    for (name, value) in pairs {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    headers
+}
+
+fn uri(text: &'static str) -> Uri {
+    Uri::from_static(text)
+}
+
+#[test]
+fn the_client_key_is_taken_from_every_place_that_clients_use() {
+    let config = config(Some("gateway-key"), None);
+    for sent in [
+        headers(&[("x-api-key", "gateway-key")]),
+        headers(&[("authorization", "Bearer gateway-key")]),
+        headers(&[("authorization", "bearer gateway-key")]),
+        headers(&[("x-goog-api-key", "gateway-key")]),
+    ] {
+        assert_eq!(check_client(&config, &sent, &uri("/v1/messages")), Ok(()));
+    }
+    assert_eq!(
+        check_client(&config, &headers(&[]), &uri("/v1/messages?key=gateway-key")),
+        Ok(())
+    );
+    for sent in [headers(&[]), headers(&[("x-api-key", "gateway-ke")])] {
+        assert_eq!(
+            check_client(&config, &sent, &uri("/v1/messages")),
+            Err(Denied::Credentials)
+        );
+    }
+}
+
+#[test]
+fn with_an_admin_token_the_client_key_opens_no_admin_route() {
+    // acceptance 90
+    let config = config(Some("gateway-key"), Some("admin-token"));
+    let with_client_key = headers(&[("x-api-key", "gateway-key")]);
+    let with_token = headers(&[("authorization", "Bearer admin-token")]);
+    let path = uri("/api/apikeys/stats");
+    assert_eq!(
+        check_admin(&config, &with_client_key, &path),
+        Err(Denied::Credentials)
+    );
+    assert_eq!(
+        check_admin(&config, &with_token, &path),
+        Ok(AdminPass {
+            with_admin_token: true
+        })
+    );
+}
+
+#[test]
+fn a_page_of_another_site_and_an_unknown_host_are_refused() {
+    let config = config(None, None);
+    let path = uri("/api/apikeys/stats");
+    let pass = Ok(AdminPass {
+        with_admin_token: false,
+    });
+    let own = headers(&[("origin", "http://localhost:3456")]);
+    assert_eq!(check_admin(&config, &headers(&[]), &path), pass);
+    assert_eq!(check_admin(&config, &own, &path), pass);
+    assert_eq!(
+        check_admin(&config, &headers(&[("host", "gateway.example:1")]), &path),
+        pass
+    );
+    assert_eq!(
+        check_admin(&config, &headers(&[("host", "[::1]:3456")]), &path),
+        pass
+    );
+
+    let foreign = headers(&[("origin", "https://evil.example")]);
+    assert_eq!(
+        check_admin(&config, &foreign, &path),
+        Err(Denied::ForeignOrigin)
+    );
+    assert_eq!(
+        check_client(&config, &foreign, &path),
+        Err(Denied::ForeignOrigin)
+    );
+    let rebound = headers(&[("host", "evil.example:3456")]);
+    assert_eq!(
+        check_admin(&config, &rebound, &path),
+        Err(Denied::UnknownHost)
+    );
+    let null = headers(&[("origin", "null")]);
+    assert_eq!(
+        check_admin(&config, &null, &path),
+        Err(Denied::ForeignOrigin)
+    );
+}

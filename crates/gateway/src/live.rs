@@ -1,0 +1,97 @@
+//! What is in force right now: the configuration and the providers made from it.
+//!
+//! Replaced as a whole by a reload; a request keeps the one it began with.
+
+use std::sync::Arc;
+
+use keypool_pool::Strategy;
+use keypool_wire::Dialect;
+
+use crate::config::GatewayConfig;
+use crate::provider::Provider;
+use crate::state::ConfiguredStrategies;
+
+/// One configuration in force.
+#[derive(Debug)]
+pub struct Live {
+    /// The configuration, with the admin API's stored changes applied.
+    pub config: GatewayConfig,
+    providers: Vec<Arc<Provider>>,
+    strategies: ConfiguredStrategies,
+}
+
+impl Live {
+    /// Puts a configuration and its providers, which are in the same order, in one.
+    #[must_use]
+    pub fn new(
+        config: GatewayConfig,
+        providers: Vec<Arc<Provider>>,
+        strategies: ConfiguredStrategies,
+    ) -> Self {
+        Self {
+            config,
+            providers,
+            strategies,
+        }
+    }
+
+    /// The strategy that the configuration itself says, whatever was set at run time.
+    #[must_use]
+    pub fn configured_strategy(&self, provider: &str) -> Option<Strategy> {
+        self.strategies.get(provider).copied()
+    }
+
+    /// All providers, in configuration order.
+    #[must_use]
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        &self.providers
+    }
+
+    /// The provider of this name.
+    #[must_use]
+    pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.providers.iter().find(|provider| provider.name == name)
+    }
+
+    /// The provider that a path's dialect stands for: the one named like the dialect, else the first
+    /// that speaks it.
+    #[must_use]
+    pub fn provider_for(&self, dialect: Dialect) -> Option<&Arc<Provider>> {
+        let own_name = match dialect {
+            Dialect::Anthropic => "anthropic",
+            Dialect::OpenAi => "openai",
+            Dialect::Gemini => "gemini",
+        };
+        let speaks = |provider: &&Arc<Provider>| provider.settings().dialect == dialect;
+        self.provider(own_name)
+            .filter(speaks)
+            .or_else(|| self.providers.iter().find(speaks))
+    }
+
+    /// The model forms that an alias stands for.
+    #[must_use]
+    pub fn alias(&self, name: &str) -> Option<&[String]> {
+        let found = self.config.aliases.iter().find(|(alias, _)| alias == name);
+        found.map(|(_, forms)| forms.as_slice())
+    }
+
+    /// Where models that name no provider go.
+    #[must_use]
+    pub fn default_target(&self) -> Option<&str> {
+        self.config.default_target.as_deref()
+    }
+
+    /// The names of all providers, for messages.
+    #[must_use]
+    pub fn provider_names(&self) -> String {
+        if self.providers.is_empty() {
+            return "none".to_owned();
+        }
+        let names: Vec<&str> = self
+            .providers
+            .iter()
+            .map(|provider| provider.name.as_str())
+            .collect();
+        names.join(", ")
+    }
+}

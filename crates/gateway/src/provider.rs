@@ -1,0 +1,284 @@
+//! A provider at run time: its pool, and the secrets that the pool's key ids stand for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::{HeaderName, HeaderValue};
+use keypool_pool::{AdminError, ConfigError, KeyConfig, KeyId, Pool, PoolConfig};
+use keypool_wire::{AuthScheme, Dialect, ProviderKind, UpstreamBase};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::clock::TimeSource;
+use crate::config::{KeyEntry, ProviderConfig};
+use crate::pool_shell::SharedPool;
+use crate::secret::Secret;
+use crate::telemetry::ProviderMeasurements;
+
+/// One provider, its keys and its pool.
+#[derive(Debug)]
+pub struct Provider {
+    /// The configured name.
+    pub name: String,
+    /// The pool of its keys.
+    pub pool: SharedPool,
+    /// What is measured about it besides what the pool counts.
+    pub measurements: ProviderMeasurements,
+    settings: ArcSwap<Settings>,
+    keys: ArcSwap<HashMap<KeyId, Arc<UpstreamKey>>>,
+    /// Serialises changes of the set of keys; readers never wait for it.
+    changing: Mutex<()>,
+}
+
+/// What a reload may change about a provider, besides its keys.
+#[derive(Debug)]
+pub struct Settings {
+    /// Which provider's rules apply.
+    pub kind: ProviderKind,
+    /// The dialect its endpoints speak.
+    pub dialect: Dialect,
+    /// Where requests go unless a key has a base URL of its own.
+    pub base: UpstreamBase,
+    /// Models it is known to serve.
+    pub models: Vec<String>,
+}
+
+/// A key as the gateway uses it: the secret, ready to be put on the wire.
+#[derive(Debug)]
+pub struct UpstreamKey {
+    /// The stable id that the pool knows it by.
+    pub id: KeyId,
+    /// What people are shown.
+    pub mask: String,
+    /// The configured entry; holds the secret.
+    pub entry: KeyEntry,
+    /// Where requests with this key go.
+    pub base: UpstreamBase,
+    /// The one header that authenticates upstream.
+    pub auth: (HeaderName, HeaderValue),
+    /// Upstream answers by status.
+    pub statuses: Mutex<BTreeMap<u16, u64>>,
+}
+
+/// Why a provider cannot be set up or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// The base URL is not usable.
+    #[error("provider {provider}: base URL {url:?} is not usable: {reason}")]
+    BaseUrl {
+        /// The provider's name.
+        provider: String,
+        /// The URL as configured.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The key has characters that no HTTP header can carry.
+    #[error("provider {provider}: key {mask} has characters that no HTTP header can carry")]
+    KeyCharacters {
+        /// The provider's name.
+        provider: String,
+        /// The key's mask.
+        mask: String,
+    },
+    /// The pool refuses the configuration.
+    #[error("provider {provider}: {source}")]
+    Pool {
+        /// The provider's name.
+        provider: String,
+        /// The pool's reason.
+        source: ConfigError,
+    },
+    /// The running pool refuses the change.
+    #[error("provider {provider}: {source}")]
+    Change {
+        /// The provider's name.
+        provider: String,
+        /// The pool's reason.
+        source: AdminError,
+    },
+}
+
+impl Provider {
+    /// Sets up a provider. What its pool puts out goes to `outputs`.
+    pub fn new(
+        config: &ProviderConfig,
+        pool_config: PoolConfig,
+        time: &Arc<dyn TimeSource>,
+        outputs: mpsc::UnboundedSender<keypool_pool::Output>,
+    ) -> Result<Self, ProviderError> {
+        let settings = Settings::new(config)?;
+        let keys = upstream_keys(config, &settings)?;
+        let pool = Pool::new(time.now(), pool_config).map_err(|source| ProviderError::Pool {
+            provider: config.name.clone(),
+            source,
+        })?;
+        Ok(Self {
+            name: config.name.clone(),
+            pool: SharedPool::new(pool, time.clone(), outputs),
+            measurements: ProviderMeasurements::default(),
+            settings: ArcSwap::from_pointee(settings),
+            keys: ArcSwap::from_pointee(keys),
+            changing: Mutex::new(()),
+        })
+    }
+
+    /// The current settings.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// The key behind an id.
+    #[must_use]
+    pub fn key(&self, id: KeyId) -> Option<Arc<UpstreamKey>> {
+        self.keys.load().get(&id).cloned()
+    }
+
+    /// Builds the wire form of a key without adding it.
+    pub fn prepare_key(&self, entry: KeyEntry) -> Result<Arc<UpstreamKey>, ProviderError> {
+        UpstreamKey::new(&self.name, &self.settings.load(), entry).map(Arc::new)
+    }
+
+    /// Number of keys, disabled ones included.
+    #[must_use]
+    pub fn key_count(&self) -> usize {
+        self.keys.load().len()
+    }
+
+    /// Makes keys' secrets available, before the pool may hand them out.
+    pub fn insert_keys(&self, added: impl IntoIterator<Item = Arc<UpstreamKey>>) {
+        let _changing = self.changing.lock();
+        let mut keys = HashMap::clone(&self.keys.load());
+        keys.extend(added.into_iter().map(|key| (key.id, key)));
+        self.keys.store(Arc::new(keys));
+    }
+
+    /// Forgets keys' secrets, after the pool has stopped handing them out.
+    pub fn forget_keys(&self, ids: &[KeyId]) {
+        let _changing = self.changing.lock();
+        let mut keys = HashMap::clone(&self.keys.load());
+        for id in ids {
+            keys.remove(id);
+        }
+        self.keys.store(Arc::new(keys));
+    }
+
+    /// Takes over a reloaded configuration: keys that stay keep their health and their quota.
+    pub fn reconfigure(
+        &self,
+        config: &ProviderConfig,
+        pool_config: PoolConfig,
+    ) -> Result<(), ProviderError> {
+        let settings = Settings::new(config)?;
+        let fresh = upstream_keys(config, &settings)?;
+        let _changing = self.changing.lock();
+        let old = self.keys.load_full();
+        let keep_counts = |(id, key): (KeyId, Arc<UpstreamKey>)| {
+            if let Some(old) = old.get(&id) {
+                key.statuses.lock().clone_from(&old.statuses.lock());
+            }
+            (id, key)
+        };
+        let fresh: HashMap<_, _> = fresh.into_iter().map(keep_counts).collect();
+        // Old and new secrets are both known while the pool changes over, so that no lease names a
+        // key whose secret is not there.
+        let mut both = HashMap::clone(&old);
+        both.extend(fresh.iter().map(|(id, key)| (*id, key.clone())));
+        self.keys.store(Arc::new(both));
+        self.pool
+            .with(|pool, now| {
+                pool.handle_admin(now, keypool_pool::Command::Reconfigure(pool_config))
+            })
+            .map_err(|source| ProviderError::Change {
+                provider: self.name.clone(),
+                source,
+            })?;
+        self.settings.store(Arc::new(settings));
+        self.keys.store(Arc::new(fresh));
+        Ok(())
+    }
+}
+
+impl Settings {
+    fn new(config: &ProviderConfig) -> Result<Self, ProviderError> {
+        Ok(Self {
+            kind: config.kind,
+            dialect: config.dialect,
+            base: parse_base(&config.name, config.dialect, &config.base_url)?,
+            models: config.models.clone(),
+        })
+    }
+}
+
+impl UpstreamKey {
+    fn new(provider: &str, settings: &Settings, entry: KeyEntry) -> Result<Self, ProviderError> {
+        let base = match &entry.base_url {
+            None => settings.base.clone(),
+            Some(url) => parse_base(provider, settings.dialect, url)?,
+        };
+        let mask = entry.secret.mask();
+        let auth = auth_header(settings.kind.auth_scheme(settings.dialect), &entry.secret)
+            .ok_or_else(|| ProviderError::KeyCharacters {
+                provider: provider.to_owned(),
+                mask: mask.clone(),
+            })?;
+        Ok(Self {
+            id: entry.secret.id(),
+            mask,
+            entry,
+            base,
+            auth,
+            statuses: Mutex::default(),
+        })
+    }
+
+    /// Counts an upstream answer.
+    pub fn count_status(&self, status: u16) {
+        *self.statuses.lock().entry(status).or_default() += 1;
+    }
+}
+
+/// What the pool is told about a key.
+#[must_use]
+pub fn pool_key(entry: &KeyEntry) -> KeyConfig {
+    KeyConfig {
+        id: entry.secret.id(),
+        name: entry.name.clone(),
+        enabled: entry.enabled,
+        priority: entry.priority,
+        tags: entry.tags.clone(),
+        models: entry.models.clone(),
+        limits: entry.limits.clone(),
+        quota_group: entry.quota_group.clone(),
+        expires_at: entry.expires_at,
+    }
+}
+
+fn upstream_keys(
+    config: &ProviderConfig,
+    settings: &Settings,
+) -> Result<HashMap<KeyId, Arc<UpstreamKey>>, ProviderError> {
+    let ready = |entry: &KeyEntry| {
+        let key = UpstreamKey::new(&config.name, settings, entry.clone())?;
+        Ok((key.id, Arc::new(key)))
+    };
+    config.keys.iter().map(ready).collect()
+}
+
+fn parse_base(provider: &str, dialect: Dialect, url: &str) -> Result<UpstreamBase, ProviderError> {
+    UpstreamBase::parse(dialect, url).map_err(|error| ProviderError::BaseUrl {
+        provider: provider.to_owned(),
+        url: url.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+fn auth_header(scheme: AuthScheme, secret: &Secret) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_static(scheme.header_name());
+    let value = format!("{}{}", scheme.value_prefix(), secret.expose());
+    let mut value = HeaderValue::try_from(value).ok()?;
+    value.set_sensitive(true);
+    Some((name, value))
+}

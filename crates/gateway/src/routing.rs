@@ -1,0 +1,145 @@
+//! From the model that a client names to the targets that may serve it, in order.
+
+use std::sync::Arc;
+
+use keypool_wire::{Dialect, ModelRef};
+
+use crate::live::Live;
+use crate::provider::Provider;
+
+/// A provider and the model's name there.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Who serves it.
+    pub provider: Arc<Provider>,
+    /// The model's name at that provider.
+    pub model: String,
+}
+
+/// Why a model leads nowhere.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RouteError {
+    /// The model form names a provider that is not configured.
+    #[error("provider {name:?} is not configured; configured are: {known}")]
+    UnknownProvider {
+        /// The name asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// Nothing says which provider serves this model.
+    #[error(
+        "model {model:?} is not known: name its provider (`provider,model`), or list it under that \
+         provider's `models`; configured providers are: {known}"
+    )]
+    UnknownModel {
+        /// The model asked for.
+        model: String,
+        /// The providers that exist.
+        known: String,
+    },
+    /// The provider speaks another dialect than the client.
+    #[error(
+        "provider {provider:?} speaks the {speaks} API and this endpoint the {asked} API; use the \
+         {speaks} endpoint, or a provider that speaks {asked}"
+    )]
+    OtherDialect {
+        /// The provider's name.
+        provider: String,
+        /// What the provider speaks.
+        speaks: &'static str,
+        /// What the client spoke.
+        asked: &'static str,
+    },
+}
+
+/// The targets for `requested`, wanted one first, then its fallbacks. Never empty.
+///
+/// Forms, in the order in which they are tried: an alias, `provider,model`, `provider/model` where
+/// the provider exists, a bare model that exactly one provider lists, the configured default, and at
+/// last the provider whose dialect the path speaks.
+pub fn route(live: &Live, dialect: Dialect, requested: &str) -> Result<Vec<Target>, RouteError> {
+    let forms: Vec<&str> = match live.alias(requested) {
+        Some(forms) => forms.iter().map(String::as_str).collect(),
+        None => vec![requested],
+    };
+    let targets = forms.iter().map(|form| resolve(live, dialect, form));
+    let targets: Vec<Target> = targets.collect::<Result<_, _>>()?;
+    let mismatch = targets
+        .iter()
+        .find(|target| target.provider.settings().dialect != dialect);
+    if let Some(target) = mismatch {
+        return Err(RouteError::OtherDialect {
+            provider: target.provider.name.clone(),
+            speaks: dialect_name(target.provider.settings().dialect),
+            asked: dialect_name(dialect),
+        });
+    }
+    Ok(targets)
+}
+
+fn resolve(live: &Live, dialect: Dialect, form: &str) -> Result<Target, RouteError> {
+    match ModelRef::parse(form) {
+        ModelRef::Qualified {
+            provider: name,
+            model,
+        } => match live.provider(name) {
+            Some(provider) => Ok(target(provider, model)),
+            None => Err(RouteError::UnknownProvider {
+                name: name.to_owned(),
+                known: live.provider_names(),
+            }),
+        },
+        ModelRef::Bare { name, slash } => {
+            let slashed =
+                slash.and_then(|(provider, model)| Some((live.provider(provider)?, model)));
+            match slashed {
+                Some((provider, model)) => Ok(target(provider, model)),
+                None => resolve_bare(live, dialect, name),
+            }
+        }
+    }
+}
+
+fn resolve_bare(live: &Live, dialect: Dialect, model: &str) -> Result<Target, RouteError> {
+    let mut listing = live.providers().iter().filter(|provider| {
+        provider
+            .settings()
+            .models
+            .iter()
+            .any(|listed| listed == model)
+    });
+    if let (Some(only), None) = (listing.next(), listing.next()) {
+        return Ok(target(only, model));
+    }
+    if let Some(default) = live.default_target()
+        && let ModelRef::Qualified { provider, model } = ModelRef::parse(default)
+        && let Some(provider) = live.provider(provider)
+    {
+        return Ok(target(provider, model));
+    }
+    match live.provider_for(dialect) {
+        Some(provider) => Ok(target(provider, model)),
+        None => Err(RouteError::UnknownModel {
+            model: model.to_owned(),
+            known: live.provider_names(),
+        }),
+    }
+}
+
+fn target(provider: &Arc<Provider>, model: &str) -> Target {
+    Target {
+        provider: provider.clone(),
+        model: model.to_owned(),
+    }
+}
+
+/// A dialect's name for people.
+#[must_use]
+pub fn dialect_name(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Anthropic => "Anthropic",
+        Dialect::OpenAi => "OpenAI",
+        Dialect::Gemini => "Gemini",
+    }
+}

@@ -1,0 +1,388 @@
+//! Listening and serving: one thread and one runtime per core, each with upstream connections of
+//! its own, so that a request never crosses cores.
+//!
+//! One task accepts and hands each connection to the worker with the fewest. (With a listener per
+//! worker the kernel's hash may put all of a few long-lived connections on one core, and a second
+//! process could bind the same port unnoticed.)
+
+mod connection;
+mod service;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
+
+use crate::auth::is_loopback;
+use crate::clock::{SystemTimeSource, TimeSource};
+use crate::config::GatewayConfig;
+use crate::core::{Core, ReloadError, ReloadSummary, Reloader};
+use crate::driver::Housekeeping;
+use crate::provider::ProviderError;
+use crate::state::{StateError, StateStore};
+use crate::telemetry::GatewayMeasurements;
+use crate::upstream::{NetworkError, UpstreamClient};
+use connection::{serve_connection, until_stopped};
+use service::{Routes, Service};
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Everybody could use the keys.
+    #[error(
+        "refusing to listen on {0}, which is not loopback, without APIKEY (for the admin API alone: \
+         Admin.token): everybody who reaches it could use the keys"
+    )]
+    Open(SocketAddr),
+    /// A provider cannot be set up.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// TLS roots or proxy are wrong.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The stored changes cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// No thread or no runtime could be made.
+    #[error("cannot start a worker: {0}")]
+    Worker(io::Error),
+}
+
+/// The way in: starts gateways.
+#[derive(Debug)]
+pub struct Gateway;
+
+/// A gateway that is serving.
+#[derive(Debug)]
+pub struct RunningGateway {
+    core: Arc<Core>,
+    traffic: SocketAddr,
+    admin: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+    open: Arc<AtomicUsize>,
+}
+
+/// How a stop went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Connections that were still open when the time was up, and were cut.
+    pub cut: usize,
+    /// How long draining took.
+    pub took: Duration,
+}
+
+impl Gateway {
+    /// Starts serving on threads of its own, by the system's clock. Returns once the addresses are
+    /// bound.
+    pub fn start(config: GatewayConfig) -> Result<RunningGateway, StartError> {
+        Self::start_with_time(config, Arc::new(SystemTimeSource::new()))
+    }
+
+    /// Starts serving by another clock.
+    pub fn start_with_time(
+        config: GatewayConfig,
+        time: Arc<dyn TimeSource>,
+    ) -> Result<RunningGateway, StartError> {
+        refuse_open_addresses(&config)?;
+        let traffic = bind(config.listen)?;
+        let admin = config.admin.listen.map(bind).transpose()?;
+        let measurements = GatewayMeasurements::default();
+        let client = || {
+            let opened = measurements.connections_opened.clone();
+            UpstreamClient::new(&config.network, &config.timeouts, opened).map(Arc::new)
+        };
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let clients = (0..workers)
+            .map(|_| client())
+            .collect::<Result<Vec<_>, _>>()?;
+        let prober = client()?;
+
+        let (stop, stopped) = watch::channel(false);
+        let open = Arc::new(AtomicUsize::new(0));
+        let mut threads = Vec::new();
+        let keeper = runtime()?;
+        let housekeeping = Housekeeping::new(
+            keeper.handle().clone(),
+            prober.clone(),
+            measurements.events(),
+        );
+        let state = StateStore::open(config.state_file.clone())?;
+        let core = Arc::new(Core::new(config, time, state, housekeeping, measurements)?);
+
+        let traffic_routes = if admin.is_some() {
+            Routes::Traffic
+        } else {
+            Routes::TrafficAndAdmin
+        };
+        let mut handles = Vec::new();
+        for (index, client) in clients.into_iter().enumerate() {
+            let service = Service::new(core.clone(), client, traffic_routes);
+            let worker = Worker::new(service, stopped.clone(), open.clone());
+            let (handle, thread) = worker.spawn(&format!("keypool-{index}"))?;
+            handles.push(handle);
+            threads.push(thread);
+        }
+        let traffic_at = local_addr(&traffic)?;
+        let admin_at = admin.as_ref().map(local_addr).transpose()?;
+        let admin_service = Service::new(core.clone(), prober, Routes::Admin);
+        let admin_worker = Worker::new(admin_service, stopped.clone(), open.clone());
+        let thread = std::thread::Builder::new().name("keypool-main".to_owned());
+        let keeper_thread = thread.spawn(move || {
+            keeper.block_on(async move {
+                if let Some(listener) = admin {
+                    tokio::spawn(admin_worker.accept(listener));
+                }
+                accept(traffic, handles, stopped).await;
+            });
+        });
+        threads.push(keeper_thread.map_err(StartError::Worker)?);
+        Ok(RunningGateway {
+            core,
+            traffic: traffic_at,
+            admin: admin_at,
+            stop,
+            threads,
+            open,
+        })
+    }
+}
+
+impl RunningGateway {
+    /// Where client traffic is served; the real port when the configured one was 0.
+    #[must_use]
+    pub fn traffic_addr(&self) -> SocketAddr {
+        self.traffic
+    }
+
+    /// Where the admin API is served, when it has an address of its own.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Takes another configuration over without dropping a request. Addresses stay.
+    pub fn reload(&self, config: GatewayConfig) -> Result<ReloadSummary, ReloadError> {
+        self.core.reload(config)
+    }
+
+    /// Says how `POST /api/config/reload` finds the configuration.
+    pub fn set_reloader(&self, reloader: Reloader) {
+        self.core.set_reloader(reloader);
+    }
+
+    /// Stops: no new connections, requests in flight finish within the configured time. Blocks.
+    pub fn shutdown(self) -> DrainReport {
+        /// Often enough that a stop feels prompt.
+        const LOOK_EVERY: Duration = Duration::from_millis(10);
+        let began = Instant::now();
+        let bound = self.core.live().config.timeouts.drain;
+        self.core.begin_draining();
+        self.stop.send_replace(true);
+        while self.open.load(Ordering::Acquire) > 0 && began.elapsed() < bound {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let cut = self.open.load(Ordering::Acquire);
+        if cut == 0 {
+            for thread in self.threads {
+                // A worker that panicked has nothing left to wait for.
+                let _ = thread.join();
+            }
+        }
+        DrainReport {
+            cut,
+            took: began.elapsed(),
+        }
+    }
+}
+
+/// One core's share of the work.
+struct Worker {
+    service: Service,
+    stopped: watch::Receiver<bool>,
+    open: Arc<AtomicUsize>,
+}
+
+/// How connections are handed to a worker.
+struct WorkerHandle {
+    connections: mpsc::UnboundedSender<std::net::TcpStream>,
+    open_here: Arc<AtomicUsize>,
+}
+
+impl Worker {
+    fn new(service: Service, stopped: watch::Receiver<bool>, open: Arc<AtomicUsize>) -> Self {
+        Self {
+            service,
+            stopped,
+            open,
+        }
+    }
+
+    fn spawn(self, name: &str) -> Result<(WorkerHandle, JoinHandle<()>), StartError> {
+        let runtime = runtime()?;
+        let (connections, incoming) = mpsc::unbounded_channel();
+        let open_here = Arc::new(AtomicUsize::new(0));
+        let handle = WorkerHandle {
+            connections,
+            open_here: open_here.clone(),
+        };
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        let thread = thread
+            .spawn(move || runtime.block_on(self.run(incoming, open_here)))
+            .map_err(StartError::Worker)?;
+        Ok((handle, thread))
+    }
+
+    /// Serves the connections that it is handed, until there will be no more and all are done.
+    async fn run(
+        self,
+        mut incoming: mpsc::UnboundedReceiver<std::net::TcpStream>,
+        open_here: Arc<AtomicUsize>,
+    ) {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Some(stream) = incoming.recv().await {
+            while connections.try_join_next().is_some() {}
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                let counted = [Counted::new(&open_here), Counted::new(&self.open)];
+                let (service, stopped) = (self.service.clone(), self.stopped.clone());
+                connections.spawn(async move {
+                    let _counted = counted;
+                    serve_connection(stream, service, stopped).await;
+                });
+            }
+        }
+        while connections.join_next().await.is_some() {}
+    }
+
+    /// Accepts and serves in one place, for a listener with little traffic.
+    async fn accept(self, listener: std::net::TcpListener) {
+        let Ok(listener) = TcpListener::from_std(listener) else {
+            return;
+        };
+        let mut stopped = self.stopped.clone();
+        while let Some(stream) = next_connection(&listener, &mut stopped).await {
+            let counted = Counted::new(&self.open);
+            let (service, stopped) = (self.service.clone(), self.stopped.clone());
+            tokio::spawn(async move {
+                let _counted = counted;
+                serve_connection(stream, service, stopped).await;
+            });
+        }
+    }
+}
+
+/// Counts a connection as open for as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Hands each new connection to the worker with the fewest open ones.
+async fn accept(
+    listener: std::net::TcpListener,
+    workers: Vec<WorkerHandle>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let Ok(listener) = TcpListener::from_std(listener) else {
+        return;
+    };
+    let mut turn = 0_usize;
+    while let Some(stream) = next_connection(&listener, &mut stopped).await {
+        turn = turn.wrapping_add(1);
+        let count = workers.len();
+        let fewest = (0..count)
+            .map(|offset| (turn + offset) % count)
+            .min_by_key(|index| workers.get(*index).map(WorkerHandle::open));
+        if let Some(worker) = fewest.and_then(|index| workers.get(index))
+            && let Ok(stream) = stream.into_std()
+        {
+            // A worker ends only after this task has dropped its handle.
+            let _ = worker.connections.send(stream);
+        }
+    }
+}
+
+impl WorkerHandle {
+    fn open(&self) -> usize {
+        self.open_here.load(Ordering::Relaxed)
+    }
+}
+
+/// The next connection; `None` once a stop was asked for.
+async fn next_connection(
+    listener: &TcpListener,
+    stopped: &mut watch::Receiver<bool>,
+) -> Option<TcpStream> {
+    /// Out of file descriptors: time for some to be closed.
+    const PAUSE: Duration = Duration::from_millis(50);
+    loop {
+        tokio::select! {
+            () = until_stopped(stopped) => return None,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    // Small answers must not wait for an acknowledgement.
+                    let _ = stream.set_nodelay(true);
+                    return Some(stream);
+                }
+                Err(error) => {
+                    tracing::warn!("a connection could not be accepted: {error}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+}
+
+/// Off loopback, traffic needs a client key and the admin API that key or a token of its own.
+fn refuse_open_addresses(config: &GatewayConfig) -> Result<(), StartError> {
+    if config.client_key.is_none() && !is_loopback(config.listen) {
+        return Err(StartError::Open(config.listen));
+    }
+    let admin_is_open = config.client_key.is_none() && config.admin.token.is_none();
+    match config.admin.listen {
+        Some(address) if admin_is_open && !is_loopback(address) => Err(StartError::Open(address)),
+        _ => Ok(()),
+    }
+}
+
+fn runtime() -> Result<Runtime, StartError> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Worker)
+}
+
+fn bind(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+fn local_addr(listener: &std::net::TcpListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(StartError::Worker)
+}

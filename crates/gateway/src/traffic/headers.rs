@@ -1,0 +1,172 @@
+//! Which headers cross the gateway, in both directions.
+
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, ORIGIN,
+    REFERER, RETRY_AFTER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// What every own header begins with.
+const OWN_PREFIX: &str = "x-keypool-";
+
+/// Headers that speak of one connection (RFC 9110 §7.6.1), by the names that have no constant.
+const HOP_BY_HOP: [&str; 3] = ["keep-alive", "proxy-authenticate", "proxy-authorization"];
+
+/// The client's credentials in all the places where clients put them.
+const CREDENTIALS: [&str; 3] = ["x-api-key", "x-goog-api-key", "api-key"];
+
+/// The headers that an upstream is sent, without its own credentials.
+///
+/// Everything end-to-end goes on as it came. Left out are hop-by-hop headers, the client's
+/// credentials, cookies, what a browser adds (a provider may refuse a request with an `Origin`),
+/// and the gateway's own options. The encoding is set so that usage can be read.
+#[must_use]
+pub fn for_upstream(client: &HeaderMap) -> HeaderMap {
+    let named = named_by_connection(client);
+    let mut headers = HeaderMap::with_capacity(client.len() + 2);
+    for (name, value) in client {
+        let left_out = is_hop_by_hop(name)
+            || matches!(
+                *name,
+                AUTHORIZATION | COOKIE | HOST | CONTENT_LENGTH | ACCEPT_ENCODING | EXPECT
+            )
+            || matches!(*name, ORIGIN | REFERER)
+            || CREDENTIALS.contains(&name.as_str())
+            || name.as_str().starts_with(OWN_PREFIX)
+            || named.iter().any(|named| named == name.as_str());
+        if !left_out {
+            headers.append(name, value.clone());
+        }
+    }
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers
+}
+
+/// The headers of an upstream's answer that a client gets to see.
+///
+/// Quota headers and `retry-after` speak of one key, not of the pool, and are left out.
+#[must_use]
+pub fn for_client(upstream: &HeaderMap) -> HeaderMap {
+    let named = named_by_connection(upstream);
+    let mut headers = HeaderMap::with_capacity(upstream.len() + 5);
+    for (name, value) in upstream {
+        let left_out = is_hop_by_hop(name)
+            || matches!(*name, CONTENT_LENGTH | SET_COOKIE | RETRY_AFTER)
+            || name == "retry-after-ms"
+            || is_quota_header(name.as_str())
+            || name.as_str().starts_with(OWN_PREFIX)
+            || named.iter().any(|named| named == name.as_str());
+        if !left_out {
+            headers.append(name, value.clone());
+        }
+    }
+    headers
+}
+
+/// The query string without the client's key, which some clients put there.
+#[must_use]
+pub fn query_for_upstream(query: &str) -> Option<String> {
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && *pair != "key" && !pair.starts_with("key="))
+        .collect();
+    (!kept.is_empty()).then(|| kept.join("&"))
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        CONNECTION | TE | TRAILER | TRANSFER_ENCODING | UPGRADE
+    ) || HOP_BY_HOP.contains(&name.as_str())
+}
+
+fn is_quota_header(name: &str) -> bool {
+    [
+        "anthropic-ratelimit-",
+        "anthropic-priority-",
+        "anthropic-fast-",
+        "x-ratelimit-",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
+}
+
+fn named_by_connection(headers: &HeaderMap) -> Vec<String> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn credentials_cookies_and_own_options_never_go_upstream_and_the_rest_does() {
+        let sent = for_upstream(&map(&[
+            ("authorization", "Bearer client"),
+            ("x-api-key", "client"),
+            ("x-goog-api-key", "client"),
+            ("cookie", "a=b"),
+            ("origin", "https://evil.example"),
+            ("x-keypool-session", "s"),
+            ("connection", "close, x-private"),
+            ("x-private", "1"),
+            ("anthropic-version", "2023-06-01"),
+            ("anthropic-beta", "one,two"),
+            ("x-stainless-retry-count", "0"),
+        ]));
+        let mut names: Vec<&str> = sent.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        let expected = [
+            "accept-encoding",
+            "anthropic-beta",
+            "anthropic-version",
+            "x-stainless-retry-count",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(sent["accept-encoding"], "identity");
+    }
+
+    #[test]
+    fn quota_headers_of_one_key_are_not_shown_to_clients() {
+        let shown = for_client(&map(&[
+            ("anthropic-ratelimit-requests-remaining", "3"),
+            ("x-ratelimit-limit-tokens", "3"),
+            ("retry-after", "1"),
+            ("set-cookie", "a=b"),
+            ("request-id", "req_1"),
+        ]));
+        assert_eq!(
+            shown.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            ["request-id"]
+        );
+    }
+
+    #[test]
+    fn a_key_in_the_query_is_dropped_and_other_parameters_stay() {
+        assert_eq!(
+            query_for_upstream("beta=true").as_deref(),
+            Some("beta=true")
+        );
+        assert_eq!(
+            query_for_upstream("key=s&alt=sse").as_deref(),
+            Some("alt=sse")
+        );
+        assert_eq!(query_for_upstream("key=s"), None);
+    }
+}

@@ -1,0 +1,113 @@
+//! Client traffic: from a request's head to an answer.
+
+mod attempt;
+mod failure;
+mod headers;
+mod journey;
+mod models;
+pub mod relay;
+mod request;
+mod settlement;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use keypool_wire::{Endpoint, OwnError};
+
+use crate::answer::{Retry, error_response};
+use crate::auth::{Denied, check_client};
+use crate::body::AnswerBody;
+use crate::core::Core;
+use crate::routing::{RouteError, route};
+use crate::upstream::UpstreamClient;
+pub use failure::upstream_headers;
+use journey::{Journey, Trail};
+pub use models::list_models;
+use request::{Arrival, ClientRequest};
+
+/// Serves one request for an answer of a model.
+pub async fn serve(
+    core: &Core,
+    upstream: &UpstreamClient,
+    endpoint: Endpoint,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
+    let arrival = Arrival {
+        id: core.measurements.next_request_id(),
+        at: core.time.now(),
+    };
+    let (id, arrived) = (arrival.id.clone(), arrival.at);
+    let live = core.live();
+    let served = serve_arrival(core, upstream, &live, endpoint, arrival, request).await;
+    let (mut response, trail) = match served {
+        Ok(served) => served,
+        Err((error, retry)) => (
+            error_response(endpoint.dialect(), &error, retry),
+            Trail::default(),
+        ),
+    };
+    let took = core.time.now().saturating_duration_since(arrived);
+    core.measurements
+        .observe_answer(response.status().as_u16(), took);
+    if live.config.answer_headers {
+        trail.write_to(&mut response, &id);
+    }
+    tracing::debug!(
+        request = %id,
+        status = response.status().as_u16(),
+        attempts = trail.attempts,
+        ms = took.as_millis(),
+        "answered",
+    );
+    response
+}
+
+async fn serve_arrival(
+    core: &Core,
+    upstream: &UpstreamClient,
+    live: &crate::live::Live,
+    endpoint: Endpoint,
+    arrival: Arrival,
+    request: Request<Incoming>,
+) -> Result<(Response<AnswerBody>, Trail), (OwnError, Retry)> {
+    check_client(&live.config, request.headers(), request.uri()).map_err(denied)?;
+    let permanent = |error: OwnError| (error, Retry::Never);
+    let request = ClientRequest::accept(arrival, endpoint, request, &live.config)
+        .await
+        .map_err(permanent)?;
+    let model = request.model().map_err(permanent)?;
+    let targets =
+        route(live, endpoint.dialect(), model).map_err(|error| permanent(route_error(&error)))?;
+    Ok(Journey::new(core, live, upstream, request)
+        .run(&targets)
+        .await)
+}
+
+/// The answer to a request that is not let in.
+pub fn denied(denied: Denied) -> (OwnError, Retry) {
+    let (status, code) = match denied {
+        Denied::Credentials => (401, "invalid_gateway_key"),
+        Denied::UnknownHost => (403, "unknown_host"),
+        Denied::ForeignOrigin => (403, "foreign_origin"),
+    };
+    (
+        OwnError {
+            status,
+            code,
+            message: denied.to_string(),
+        },
+        Retry::Never,
+    )
+}
+
+fn route_error(error: &RouteError) -> OwnError {
+    let (status, code) = match error {
+        RouteError::UnknownProvider { .. } => (404, "unknown_provider"),
+        RouteError::UnknownModel { .. } => (404, "unknown_model"),
+        RouteError::OtherDialect { .. } => (400, "other_dialect"),
+    };
+    OwnError {
+        status,
+        code,
+        message: error.to_string(),
+    }
+}

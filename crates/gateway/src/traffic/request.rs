@@ -1,0 +1,156 @@
+//! A client's request, taken in whole: read, looked at, ready to be sent as often as needed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use keypool_pool::Timestamp;
+use keypool_wire::{Endpoint, OwnError, Peek, PeekError};
+
+use crate::config::GatewayConfig;
+use crate::traffic::headers;
+
+/// Options that a client gives by header.
+const TIMEOUT_HEADER: &str = "x-keypool-timeout-ms";
+const TAGS_HEADER: &str = "x-keypool-tags";
+
+/// Everything about one client request that its attempts need.
+#[derive(Debug)]
+pub struct ClientRequest {
+    /// Names the request in logs and in the answer's headers.
+    pub id: String,
+    /// What is asked for.
+    pub endpoint: Endpoint,
+    /// The body as it came, kept for replay.
+    pub body: Bytes,
+    /// What a look at the body told.
+    pub peek: Peek,
+    /// The headers that go upstream.
+    pub headers: HeaderMap,
+    /// The query string that goes upstream.
+    pub query: Option<String>,
+    /// Only keys with all of these tags may serve it.
+    pub tags: Vec<String>,
+    /// When it arrived.
+    pub arrived: Timestamp,
+    /// Past this instant no attempt begins or is waited for.
+    pub deadline: Timestamp,
+}
+
+/// What identifies a request before its body is read.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The request's id.
+    pub id: String,
+    /// When its head arrived.
+    pub at: Timestamp,
+}
+
+impl ClientRequest {
+    /// Reads the body and looks at it.
+    pub async fn accept(
+        arrival: Arrival,
+        endpoint: Endpoint,
+        request: Request<Incoming>,
+        config: &GatewayConfig,
+    ) -> Result<Self, OwnError> {
+        let (parts, body) = request.into_parts();
+        let bound = config.bounds.body_bytes;
+        let timeout = own_timeout(&parts.headers)?;
+        let body = read_body(body, bound, config.timeouts.client_body).await?;
+        let peek = keypool_wire::peek(endpoint, &body).map_err(|error| peek_error(&error))?;
+        let allowed = timeout.map_or(config.retry.deadline, |own| own.min(config.retry.deadline));
+        Ok(Self {
+            id: arrival.id,
+            endpoint,
+            body,
+            peek,
+            headers: headers::for_upstream(&parts.headers),
+            query: parts.uri.query().and_then(headers::query_for_upstream),
+            tags: tags(&parts.headers),
+            arrived: arrival.at,
+            deadline: arrival.at + allowed,
+        })
+    }
+
+    /// The model that the client named.
+    pub fn model(&self) -> Result<&str, OwnError> {
+        match &self.peek.model {
+            Some(model) if !model.name.is_empty() => Ok(&model.name),
+            _ => Err(OwnError {
+                status: 400,
+                code: "missing_model",
+                message: "the body names no model: set `model` to a model, `provider,model` or \
+                          an alias"
+                    .to_owned(),
+            }),
+        }
+    }
+}
+
+async fn read_body(body: Incoming, bound: usize, time: Duration) -> Result<Bytes, OwnError> {
+    let reading = Limited::new(body, bound).collect();
+    let Ok(read) = tokio::time::timeout(time, reading).await else {
+        return Err(OwnError {
+            status: 408,
+            code: "body_timeout",
+            message: format!(
+                "the request's body did not arrive within {} s",
+                time.as_secs()
+            ),
+        });
+    };
+    match read {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(OwnError {
+            status: 413,
+            code: "body_too_large",
+            message: format!("the request's body is larger than the {bound} bytes allowed"),
+        }),
+        Err(error) => Err(OwnError {
+            status: 400,
+            code: "bad_body",
+            message: format!("the request's body could not be read: {error}"),
+        }),
+    }
+}
+
+fn peek_error(error: &PeekError) -> OwnError {
+    OwnError {
+        status: 400,
+        code: "invalid_body",
+        message: error.to_string(),
+    }
+}
+
+fn own_timeout(headers: &HeaderMap) -> Result<Option<Duration>, OwnError> {
+    let Some(value) = headers.get(TIMEOUT_HEADER) else {
+        return Ok(None);
+    };
+    let millis = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    match millis {
+        Some(millis) if millis > 0 => Ok(Some(Duration::from_millis(millis))),
+        _ => Err(OwnError {
+            status: 400,
+            code: "invalid_option",
+            message: format!("{TIMEOUT_HEADER} must be a whole number of milliseconds above 0"),
+        }),
+    }
+}
+
+fn tags(headers: &HeaderMap) -> Vec<String> {
+    let values = headers
+        .get_all(TAGS_HEADER)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .map(|tag| tag.trim().to_owned())
+        .filter(|tag| !tag.is_empty())
+        .collect()
+}

@@ -1,0 +1,153 @@
+//! Settling an attempt's lease exactly once, whatever happens to the attempt.
+
+use std::sync::Arc;
+
+use keypool_pool::{Charge, ErrorNote, Lease, Outcome, Timestamp, Usage, Verdict};
+use keypool_wire::StreamError;
+
+use crate::provider::{Provider, UpstreamKey};
+use crate::traffic::failure::verdict_of;
+use crate::traffic::request::ClientRequest;
+
+/// An attempt that is under way: holds the lease and settles it once. Dropped without a word (the
+/// client left, the task was cancelled) it settles as cancelled and charges what was reserved.
+#[derive(Debug)]
+pub struct Settlement {
+    lease: Option<Lease>,
+    /// Who serves the attempt.
+    pub provider: Arc<Provider>,
+    /// The key that serves it.
+    pub key: Arc<UpstreamKey>,
+    /// What is being served.
+    pub request: Arc<ClientRequest>,
+    /// When the attempt began.
+    pub started: Timestamp,
+}
+
+/// How an attempt ended, for its settlement.
+#[derive(Debug)]
+pub struct Ending {
+    /// What the end says about the key.
+    pub verdict: Verdict,
+    /// What the meters are charged.
+    pub charge: Charge,
+    /// What the provider said was used, as far as it is known.
+    pub usage: Usage,
+    /// The error, for people.
+    pub error: Option<ErrorNote>,
+}
+
+impl Settlement {
+    /// Takes charge of a lease.
+    #[must_use]
+    pub fn new(
+        lease: Lease,
+        provider: Arc<Provider>,
+        key: Arc<UpstreamKey>,
+        request: Arc<ClientRequest>,
+        started: Timestamp,
+    ) -> Self {
+        Self {
+            lease: Some(lease),
+            provider,
+            key,
+            request,
+            started,
+        }
+    }
+
+    /// Settles.
+    pub fn settle(mut self, ending: Ending) {
+        self.settle_once(ending);
+    }
+
+    /// Settles by what the provider said was used; what it did not say stays charged as reserved.
+    pub fn settle_used(self, verdict: Verdict, usage: Option<&keypool_wire::Usage>) {
+        let (charge, usage) = self.charge_for(usage);
+        self.settle(Ending {
+            verdict,
+            charge,
+            usage,
+            error: None,
+        });
+    }
+
+    /// The charge and the totals for a usage as the provider states it.
+    #[must_use]
+    pub fn charge_for(&self, usage: Option<&keypool_wire::Usage>) -> (Charge, Usage) {
+        let Some(usage) = usage else {
+            return (Charge::AsReserved, Usage::default());
+        };
+        let kind = self.provider.settings().kind;
+        let (input_tokens, output_tokens) = keypool_wire::charge(kind, usage, &self.request.peek);
+        (
+            Charge::Actual {
+                input_tokens,
+                output_tokens,
+            },
+            pool_usage(usage),
+        )
+    }
+
+    /// What an error in the middle of a stream says about the key.
+    #[must_use]
+    pub fn blame_stream_error(&self, error: &StreamError) -> (Verdict, Option<ErrorNote>) {
+        let now = self.provider.pool.time().now();
+        let judged = error.judge(self.provider.settings().kind, now.as_unix_micros());
+        // A suspicion cannot be confirmed any more, since no other key will be tried.
+        let verdict = verdict_of(&judged.key).unwrap_or(Verdict::ClientError);
+        let note = ErrorNote {
+            status: Some(error.status),
+            code: judged.code,
+            message: judged.message,
+        };
+        (verdict, Some(note))
+    }
+
+    fn settle_once(&mut self, ending: Ending) {
+        let Some(lease) = self.lease.take() else {
+            return;
+        };
+        let latency = self
+            .provider
+            .pool
+            .time()
+            .now()
+            .saturating_duration_since(self.started);
+        self.provider.measurements.observe_request(latency);
+        let Ending {
+            verdict,
+            charge,
+            usage,
+            error,
+        } = ending;
+        let outcome = Outcome {
+            verdict,
+            charge,
+            usage,
+            latency,
+            error,
+        };
+        self.provider.pool.settle(lease, &outcome);
+    }
+}
+
+impl Drop for Settlement {
+    fn drop(&mut self) {
+        self.settle_once(Ending {
+            verdict: Verdict::Cancelled,
+            charge: Charge::AsReserved,
+            usage: Usage::default(),
+            error: None,
+        });
+    }
+}
+
+fn pool_usage(usage: &keypool_wire::Usage) -> Usage {
+    Usage {
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        cache_read_tokens: usage.cache_read_tokens,
+        cache_write_tokens: usage.cache_write_tokens,
+    }
+}
