@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::Endpoint;
-use crate::config::millis;
+use crate::config::{millis, names};
 
 /// One way in which a provider fails. Written in JSON as `{"kind": "rate-limited", "retryAfter": "2"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ pub enum Fault {
     },
     /// The request is taken and never answered.
     Hang,
-    /// The connection is reset (TCP RST) instead of an answer.
+    /// The connection is reset (TCP RST) instead of an answer. Over HTTP/2 that ends all its streams.
     ResetBeforeHead,
     /// The connection is reset after so many events; an answer that is no stream, after half its body.
     ResetMidStream {
@@ -209,6 +209,9 @@ pub struct FaultWindow {
     /// Strike the free endpoints (models, token counting) too, not only inference.
     #[serde(default)]
     pub everywhere: bool,
+    /// Strike only requests for these models; a `*` at the end stands for any rest. All when empty.
+    #[serde(default)]
+    pub models: Vec<String>,
     /// What goes wrong.
     pub fault: Fault,
 }
@@ -227,6 +230,7 @@ impl FaultWindow {
             requests: None,
             share: whole(),
             everywhere: false,
+            models: Vec::new(),
             fault,
         }
     }
@@ -257,11 +261,26 @@ impl FaultWindow {
         self
     }
 
-    pub(crate) fn strikes(&self, elapsed: Duration, struck: u64, endpoint: Endpoint) -> bool {
+    /// Only requests for these models; a `*` at the end stands for any rest.
+    #[must_use]
+    pub fn for_models(mut self, models: &[&str]) -> Self {
+        self.models = models.iter().map(|&name| name.to_owned()).collect();
+        self
+    }
+
+    /// Whether it strikes a request that comes `elapsed` after it was set, having struck `struck`.
+    pub(crate) fn strikes(
+        &self,
+        elapsed: Duration,
+        struck: u64,
+        endpoint: Endpoint,
+        model: &str,
+    ) -> bool {
         elapsed >= self.from
             && self.until.is_none_or(|until| elapsed < until)
             && self.requests.is_none_or(|requests| struck < requests)
             && (self.everywhere || self.fault.touches(endpoint))
+            && (self.models.is_empty() || self.models.iter().any(|name| names(name, model)))
     }
 }
 

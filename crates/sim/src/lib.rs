@@ -6,12 +6,12 @@
 //! order, with their ids, headers and error bodies, over HTTP/1.1 and h2c.
 //!
 //! ```no_run
-//! # async fn example() -> std::io::Result<()> {
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use keypool_sim::{Fault, FaultWindow, Limits, SimConfig, SimServer};
 //!
 //! let config = SimConfig::anthropic(&["sk-ant-1", "sk-ant-2"], Limits::per_minute(50));
 //! let server = SimServer::start(([127, 0, 0, 1], 0).into(), config).await?;
-//! server.sim().set_faults("sk-ant-1", vec![FaultWindow::next(3, Fault::overloaded())]);
+//! server.sim().set_faults("sk-ant-1", vec![FaultWindow::next(3, Fault::overloaded())])?;
 //! // … send requests to server.base_url() …
 //! let served = server.sim().counters().key("sk-ant-2").admitted;
 //! server.stop().await;

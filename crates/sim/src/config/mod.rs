@@ -151,6 +151,14 @@ impl Default for AnswerConfig {
     }
 }
 
+/// Whether a pattern names `model`; a `*` at its end stands for any rest.
+pub(crate) fn names(pattern: &str, model: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => model.starts_with(start),
+        None => model == pattern,
+    }
+}
+
 const fn minute() -> Duration {
     Duration::from_mins(1)
 }

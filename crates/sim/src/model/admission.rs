@@ -22,7 +22,7 @@ impl Model {
         let (_, organisation) = self.parties(ticket.key);
         let names_model = !matches!(endpoint, Endpoint::Models(_));
         if names_model && !organisation.offers(&request.model) {
-            self.charge_failure(now, ticket.key, endpoint);
+            self.charge_failure(now, ticket.key, endpoint, &request.model);
             return Err(errors::unknown_model(dialect, &request.model));
         }
         if !endpoint.is_inference() {
@@ -39,7 +39,7 @@ impl Model {
             organisation.config.input_estimate_percent,
         );
         if let Some(first) = self.blocked(now, ticket.key, class, &tariff.needed) {
-            self.charge_failure(now, ticket.key, endpoint);
+            self.charge_failure(now, ticket.key, endpoint, &request.model);
             // Asked again once the refused request is counted: or the wait would be too short.
             let after = self.blocked(now, ticket.key, class, &tariff.needed);
             return Err(self.refuse(now, endpoint, request, ticket.key, &after.unwrap_or(first)));
@@ -103,11 +103,18 @@ impl Model {
     }
 
     /// OpenAI counts a request even if it fails; Anthropic says nothing of the kind.
-    pub(super) fn charge_failure(&mut self, now: SimTime, key: usize, endpoint: Endpoint) {
+    pub(super) fn charge_failure(
+        &mut self,
+        now: SimTime,
+        key: usize,
+        endpoint: Endpoint,
+        model: &str,
+    ) {
         if endpoint.is_inference() && endpoint.dialect() == Dialect::OpenAi {
             let (key, organisation) = self.parties(key);
             key.meters.charge_refused_request(now);
-            organisation.default_meters.charge_refused_request(now);
+            let class = organisation.class_of(model);
+            organisation.meters(class).charge_refused_request(now);
         }
     }
 

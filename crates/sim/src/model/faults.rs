@@ -50,14 +50,20 @@ impl FaultScript {
     }
 
     /// The first window that strikes now. It counts as used only with [`FaultScript::struck`].
-    pub(crate) fn due(&self, now: SimTime, endpoint: Endpoint, rng: &mut Rng) -> Option<Due> {
+    pub(crate) fn due(
+        &self,
+        now: SimTime,
+        endpoint: Endpoint,
+        model: &str,
+        rng: &mut Rng,
+    ) -> Option<Due> {
         self.entries
             .iter()
             .enumerate()
             .find_map(|(position, entry)| {
                 let window = &entry.window;
                 let elapsed = now.since(entry.set_at);
-                let strikes = window.strikes(elapsed, entry.struck, endpoint)
+                let strikes = window.strikes(elapsed, entry.struck, endpoint, model)
                     && (window.share >= 1.0 || rng.f64() < window.share);
                 strikes.then(|| Due {
                     fault: window.fault.clone(),

@@ -152,10 +152,13 @@ impl Model {
             let revoked = reply::of_fault(dialect, Fault::Unauthorized, credential, "");
             return (revoked, Duration::ZERO);
         }
-        let due = self.due(now, ticket.key, endpoint);
+        let model = request
+            .as_ref()
+            .map_or("", |request| request.model.as_str());
+        let due = self.due(now, ticket.key, endpoint, model);
         if let Some(due) = due.clone().filter(|due| due.fault.replaces_the_answer()) {
             self.struck(&due, ticket.key);
-            self.charge_failure(now, ticket.key, endpoint);
+            self.charge_failure(now, ticket.key, endpoint, model);
             let model = request
                 .as_ref()
                 .map_or("", |request| request.model.as_str());
@@ -167,7 +170,7 @@ impl Model {
         let admitted = match request {
             Ok(request) => self.admit(now, endpoint, request, ticket),
             Err(error) => {
-                self.charge_failure(now, ticket.key, endpoint);
+                self.charge_failure(now, ticket.key, endpoint, model);
                 Err(error.clone())
             }
         };
@@ -184,12 +187,16 @@ impl Model {
     }
 
     /// The fault that is due for this key: its own script goes first.
-    fn due(&mut self, now: SimTime, key: usize, endpoint: Endpoint) -> Option<Due> {
+    fn due(&mut self, now: SimTime, key: usize, endpoint: Endpoint, model: &str) -> Option<Due> {
         let mut rng = self.rng.fork();
-        let own = self.parties(key).0.faults.due(now, endpoint, &mut rng);
+        let own = self
+            .parties(key)
+            .0
+            .faults
+            .due(now, endpoint, model, &mut rng);
         own.or_else(|| {
             self.faults
-                .due(now, endpoint, &mut rng)
+                .due(now, endpoint, model, &mut rng)
                 .map(Due::of_all_keys)
         })
     }

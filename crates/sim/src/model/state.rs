@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::cache::PromptCache;
 use super::faults::FaultScript;
 use super::meters::MeterSet;
+use crate::config::names;
 use crate::{Algorithm, KeyCounters, Limits, ModelClass, Organisation, SimKey, SimTime};
 
 /// An organisation: its counters, one set per model class, and its prompt cache.
@@ -40,9 +41,9 @@ impl OrganisationState {
 
     /// The class of a model: a position for [`Self::meters`]; one past the end means "no class".
     pub(crate) fn class_of(&self, model: &str) -> usize {
-        let names = |class: &ModelClass| class.models.iter().any(|name| matches(name, model));
+        let holds = |class: &ModelClass| class.models.iter().any(|name| names(name, model));
         let classes = &self.config.model_classes;
-        classes.iter().position(names).unwrap_or(classes.len())
+        classes.iter().position(holds).unwrap_or(classes.len())
     }
 
     pub(crate) fn meters(&mut self, class: usize) -> &mut MeterSet {
@@ -66,14 +67,6 @@ impl OrganisationState {
         for (meters, class) in self.class_meters.iter_mut().zip(&self.config.model_classes) {
             meters.refill(&class.limits, algorithm, minute_us, now);
         }
-    }
-}
-
-/// Whether `model` has this name; a `*` at the end stands for any rest.
-fn matches(name: &str, model: &str) -> bool {
-    match name.strip_suffix('*') {
-        Some(start) => model.starts_with(start),
-        None => model == name,
     }
 }
 

@@ -375,6 +375,21 @@ fn a_fault_for_all_keys_strikes_each_of_them_and_a_keys_own_goes_first() {
 }
 
 #[test]
+fn a_fault_can_be_kept_to_some_models() {
+    let mut model = model(&SimConfig::anthropic(&[KEY], Limits::NONE));
+    let window = FaultWindow::always(Fault::Forbidden).for_models(&["big-*"]);
+    model.set_faults(at(0), KEY, vec![window]).unwrap();
+    let mut status = |name: &str| {
+        let request = Request {
+            model: name.to_owned(),
+            ..request(1, Some(1))
+        };
+        send(&mut model, at(0), Dialect::Anthropic, request).0
+    };
+    assert_eq!([status("big-1"), status("small")], [403, 200]);
+}
+
+#[test]
 fn a_share_of_requests_fails_and_the_seed_decides_which() {
     let failures = |seed| {
         let mut config = SimConfig::anthropic(&[KEY], Limits::NONE);

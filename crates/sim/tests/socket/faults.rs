@@ -287,3 +287,27 @@ async fn a_fault_for_the_next_requests_ends_by_itself() {
     }
     assert_eq!(statuses, [500, 500, 200]);
 }
+
+#[tokio::test]
+async fn a_hang_over_http2_ends_when_the_client_cancels_its_stream() {
+    let server = with_fault(Fault::Hang).await;
+    let stream = tokio::net::TcpStream::connect(server.addr()).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(
+        hyper_util::rt::TokioExecutor::new(),
+        hyper_util::rt::TokioIo::new(stream),
+    )
+    .await
+    .unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::post("http://sim/v1/messages")
+        .header("x-api-key", ANTHROPIC)
+        .header("anthropic-version", "2023-06-01")
+        .body(http_body_util::Full::new(bytes::Bytes::from(MESSAGE)))
+        .unwrap();
+    let answer = tokio::spawn(sender.send_request(request));
+    let key = || server.sim().counters().key(ANTHROPIC);
+    eventually("the request arrives", || key().in_flight == 1).await;
+    answer.abort();
+    eventually("it ends with its stream", || key().in_flight == 0).await;
+    assert_eq!(server.sim().counters().open_connections, 1);
+}
