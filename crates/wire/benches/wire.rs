@@ -17,7 +17,7 @@ fn main() {
 fn agent_body(messages: usize) -> Bytes {
     let tool = r#"{"name":"Read","description":"Reads a file from the local filesystem.\n\nUsage:\n- The path must be absolute, not relative\n- By default up to 2000 lines are read from the start of the file\n- \"offset\" and \"limit\" read a part of a long file\n- Lines longer than 2000 characters are cut\n","input_schema":{"type":"object","properties":{"file_path":{"type":"string","description":"The absolute path of the file to read"},"offset":{"type":"number","description":"The line to start from"},"limit":{"type":"number","description":"How many lines"}},"required":["file_path"],"additionalProperties":false}}"#;
     let prose = r"You are an agent that helps with software. Answer briefly.\n - Use the tools you have.\n\n# Style\nWrite code like the code around it.\n".repeat(60);
-    let tools = vec![tool; 60].join(",");
+    let tools = vec![tool; 82].join(",");
     let turn = r#"{"role":"user","content":[{"type":"text","text":"Why does this fail?\n```rust\nfn main() {\n    println!(\"{}\", 1);\n}\n```\n"}]},{"role":"assistant","content":[{"type":"tool_use","id":"toolu_01","name":"Bash","input":{"command":"cargo test","description":"Run the tests"}}]}"#;
     let turns = vec![turn; messages].join(",");
     format!(

@@ -30,7 +30,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// All endpoints. A path that is a prefix of another comes after it.
+    /// All endpoints.
     pub const ALL: [Self; 5] = [
         Self::CountTokens,
         Self::Messages,

@@ -1,7 +1,7 @@
 //! Changing a member of a request body and not one byte more.
 //!
 //! Prompt caches and signatures are over the bytes, and re-serialising changes numbers, order and
-//! escapes; so a change is cut into the text at the place that [`peek`](crate::peek) found.
+//! escapes; so a change is cut into the text at the place that [`peek`](crate::peek()) found.
 
 use std::borrow::Cow;
 use std::ops::Range;

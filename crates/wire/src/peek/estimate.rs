@@ -85,7 +85,8 @@ impl Estimate {
                 self.text_bytes += 3;
                 self.add_text(raw);
             }
-            Piece::Number | Piece::Open | Piece::Close => self.text_bytes += 1,
+            Piece::Number(digits) => self.text_bytes += 1 + digits.len() as u64,
+            Piece::Open | Piece::Close => self.text_bytes += 1,
         }
     }
 
@@ -93,8 +94,8 @@ impl Estimate {
         match piece {
             Piece::Text(raw) => self.add_value(name, raw),
             Piece::Name(b"role") => self.whole_tokens += MESSAGE_TOKENS,
-            Piece::Number if part == Part::TextOrTokenIds => self.whole_tokens += 1,
-            Piece::Name(_) | Piece::Number | Piece::Open | Piece::Close => {}
+            Piece::Number(_) if part == Part::TextOrTokenIds => self.whole_tokens += 1,
+            Piece::Name(_) | Piece::Number(_) | Piece::Open | Piece::Close => {}
         }
     }
 

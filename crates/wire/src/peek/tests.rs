@@ -438,7 +438,7 @@ proptest! {
             .filter_map(|piece| match piece {
                 Piece::Name(bytes) => Some(bytes),
                 Piece::Text(raw) => Some(raw.bytes),
-                Piece::Number | Piece::Open | Piece::Close => None,
+                Piece::Number(_) | Piece::Open | Piece::Close => None,
             })
             .map(|bytes| {
                 let quoted = format!("\"{}\"", str::from_utf8(bytes).unwrap());

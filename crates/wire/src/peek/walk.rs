@@ -14,8 +14,8 @@ pub(crate) enum Piece<'a> {
     Name(&'a [u8]),
     /// A string value.
     Text(Raw<'a>),
-    /// A number.
-    Number,
+    /// A number, as it is written.
+    Number(&'a [u8]),
     /// A bracket opens.
     Open,
     /// A bracket closes.
@@ -56,13 +56,15 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// The number whose first byte is just behind us.
     fn number(&mut self) -> Piece<'a> {
-        let rest = self.text.get(self.position..).unwrap_or_default();
-        self.position += rest
+        let number = self.text.get(self.position - 1..).unwrap_or_default();
+        let length = number
             .iter()
             .take_while(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
             .count();
-        Piece::Number
+        self.position += length - 1;
+        Piece::Number(number.get(..length).unwrap_or(number))
     }
 }
 
@@ -155,7 +157,7 @@ impl Depth {
         match piece {
             Piece::Open => self.0 += 1,
             Piece::Close => self.0 = self.0.saturating_sub(1),
-            Piece::Name(_) | Piece::Text(_) | Piece::Number => {}
+            Piece::Name(_) | Piece::Text(_) | Piece::Number(_) => {}
         }
         if self.0 > JSON_DEPTH_MAX {
             return Err(PeekError::TooDeep);

@@ -2,7 +2,8 @@
 //!
 //! Chunks have no event name, so what one is has to be seen in it: one walk over its names and
 //! strings, without building anything. Usage comes in a chunk of its own after `finish_reason`,
-//! with `choices: []`; `OpenRouter` sends it with a choice, Groq under `x_groq`.
+//! with `choices: []`; `OpenRouter` sends it with a choice, Groq under `x_groq`. Some vendors never
+//! send `[DONE]`, so an answer also counts as whole once each of its choices has a `finish_reason`.
 
 use super::{EventKind, Progress, StreamError};
 use crate::dialect::Dialect;
@@ -23,7 +24,8 @@ pub(super) fn observe(
         return progress.fail(StreamError::read(event.data));
     }
     progress.delta_bytes += chunk.delta_bytes;
-    progress.finished |= chunk.finished;
+    progress.choices_seen.add_all(chunk.seen);
+    progress.choices_finished.add_all(chunk.finished);
     if chunk.has_usage {
         read_usage(progress, event.data);
         if chunk.choices == Choices::Empty {
@@ -34,10 +36,15 @@ pub(super) fn observe(
             };
         }
     }
-    if chunk.has_content || chunk.finished || progress.has_content {
+    if chunk.has_content || !chunk.finished.is_empty() || progress.has_content {
         return progress.content();
     }
     EventKind::Preamble
+}
+
+/// Whether every choice that has been seen is finished.
+pub(super) fn is_finished(progress: &Progress) -> bool {
+    !progress.choices_seen.is_empty() && progress.choices_seen == progress.choices_finished
 }
 
 fn read_usage(progress: &mut Progress, data: &[u8]) {
@@ -47,78 +54,100 @@ fn read_usage(progress: &mut Progress, data: &[u8]) {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Choices {
+    #[default]
     Missing,
     Empty,
     Some,
 }
 
 /// What can be seen of a chunk in passing.
-#[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four sightings, each possible with any other"
-)]
+#[derive(Debug, Default)]
 struct Chunk {
     choices: Choices,
+    /// The choices that the chunk speaks of, and those among them that it finishes.
+    seen: ChoiceSet,
+    finished: ChoiceSet,
     delta_bytes: u64,
     has_content: bool,
-    finished: bool,
     has_usage: bool,
     has_error: bool,
 }
 
+/// Where the walk over a chunk is.
+#[derive(Default)]
+struct Place<'a> {
+    depth: usize,
+    name: &'a [u8],
+    in_choices: bool,
+    /// Depth of the `delta` we are in.
+    delta: Option<usize>,
+    choice: u64,
+    choice_finished: bool,
+}
+
+/// Depth of the members of a choice: root, list, choice.
+const CHOICE_DEPTH: usize = 3;
+
 impl Chunk {
     fn look(data: &[u8]) -> Self {
-        let mut chunk = Self {
-            choices: Choices::Missing,
-            delta_bytes: 0,
-            has_content: false,
-            finished: false,
-            has_usage: false,
-            has_error: false,
-        };
-        let mut depth = 0_usize;
-        let mut in_choices = false;
-        let mut delta_depth = usize::MAX;
-        let mut name: &[u8] = b"";
+        let mut chunk = Self::default();
+        let mut place = Place::default();
         for piece in Walk::new(data) {
             match piece {
-                Piece::Name(found) => name = found,
-                Piece::Open => {
-                    match (depth, name) {
-                        (1 | 2, b"usage") => chunk.has_usage = true,
-                        (1, b"error") => chunk.has_error = true,
-                        (1, b"choices") => {
-                            chunk.choices = Choices::Empty;
-                            in_choices = true;
-                        }
-                        (2, _) if in_choices => chunk.choices = Choices::Some,
-                        (_, b"delta") if delta_depth == usize::MAX => delta_depth = depth,
-                        _ => {}
-                    }
-                    depth += 1;
-                    name = b"";
-                }
-                Piece::Close => {
-                    depth = depth.saturating_sub(1);
-                    in_choices &= depth > 1;
-                    if depth == delta_depth {
-                        delta_depth = usize::MAX;
-                    }
-                    name = b"";
-                }
-                Piece::Text(text) if depth > delta_depth => chunk.see_delta(name, text.bytes),
-                Piece::Text(_) => match (depth, name) {
-                    (1, b"error") => chunk.has_error = true,
-                    (3, b"finish_reason") => chunk.finished = true,
-                    _ => {}
-                },
-                Piece::Number => {}
+                Piece::Name(name) => place.name = name,
+                Piece::Open => chunk.enter(&mut place),
+                Piece::Close => chunk.leave(&mut place),
+                Piece::Text(text) => chunk.see_text(&mut place, text.bytes),
+                Piece::Number(digits) => place.see_number(digits),
             }
         }
         chunk
+    }
+
+    fn enter(&mut self, place: &mut Place<'_>) {
+        match (place.depth, place.name) {
+            (1 | 2, b"usage") => self.has_usage = true,
+            (1, b"error") => self.has_error = true,
+            (1, b"choices") => {
+                self.choices = Choices::Empty;
+                place.in_choices = true;
+            }
+            (2, _) if place.in_choices => {
+                self.choices = Choices::Some;
+                (place.choice, place.choice_finished) = (0, false);
+            }
+            (CHOICE_DEPTH, b"delta") => place.delta = Some(place.depth),
+            _ => {}
+        }
+        place.depth += 1;
+        place.name = b"";
+    }
+
+    fn leave(&mut self, place: &mut Place<'_>) {
+        place.depth = place.depth.saturating_sub(1);
+        place.name = b"";
+        if place.delta == Some(place.depth) {
+            place.delta = None;
+        }
+        if place.in_choices && place.depth + 1 == CHOICE_DEPTH {
+            self.seen.add(place.choice);
+            if place.choice_finished {
+                self.finished.add(place.choice);
+            }
+        }
+        place.in_choices &= place.depth > 1;
+    }
+
+    fn see_text(&mut self, place: &mut Place<'_>, text: &[u8]) {
+        if place.delta.is_some() {
+            self.see_delta(place.name, text);
+        } else if place.depth == CHOICE_DEPTH && place.name == b"finish_reason" {
+            place.choice_finished = true;
+        } else if place.depth == 1 && place.name == b"error" {
+            self.has_error = true;
+        }
     }
 
     /// A string inside a `delta`: anything but the role is content.
@@ -131,5 +160,34 @@ impl Chunk {
                 self.delta_bytes += text.len() as u64;
             }
         }
+    }
+}
+
+impl Place<'_> {
+    fn see_number(&mut self, digits: &[u8]) {
+        if self.depth == CHOICE_DEPTH && self.name == b"index" {
+            self.choice = str::from_utf8(digits)
+                .ok()
+                .and_then(|digits| digits.parse().ok())
+                .unwrap_or(0);
+        }
+    }
+}
+
+/// A set of choices by index. All from the 63rd on count as one: nobody asks for as many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ChoiceSet(u64);
+
+impl ChoiceSet {
+    fn add(&mut self, index: u64) {
+        self.0 |= 1 << index.min(63);
+    }
+
+    fn add_all(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 }

@@ -112,7 +112,7 @@ pub(super) fn top_level_text<'a>(data: &'a [u8], wanted: &[u8]) -> Option<&'a [u
             Piece::Text(text) if depth == 1 && name == wanted => return Some(text.bytes),
             Piece::Open => depth += 1,
             Piece::Close => depth = depth.saturating_sub(1),
-            Piece::Text(_) | Piece::Number => {}
+            Piece::Text(_) | Piece::Number(_) => {}
         }
     }
     None

@@ -88,7 +88,7 @@ fn delta_bytes(data: &[u8]) -> u64 {
             Piece::Text(text) if matches!(name, b"text" | b"partial_json" | b"thinking") => {
                 bytes += text.bytes.len() as u64;
             }
-            Piece::Text(_) | Piece::Number | Piece::Open | Piece::Close => {}
+            Piece::Text(_) | Piece::Number(_) | Piece::Open | Piece::Close => {}
         }
     }
     bytes

@@ -11,6 +11,7 @@ mod error;
 mod messages;
 mod responses;
 
+use chat::ChoiceSet;
 pub use error::StreamError;
 
 use crate::dialect::Endpoint;
@@ -70,10 +71,6 @@ enum Reader {
 
 /// What has been learned so far, in whichever dialect.
 #[derive(Debug, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four sightings, each possible with any other"
-)]
 struct Progress {
     /// Bytes of text, tool arguments and thinking seen in deltas.
     delta_bytes: u64,
@@ -82,8 +79,9 @@ struct Progress {
     input_told: bool,
     output_told: bool,
     has_content: bool,
-    /// The answer's content is whole, even if the end marker has not come.
-    finished: bool,
+    /// The choices of a chat completion that were seen, and those that are finished.
+    choices_seen: ChoiceSet,
+    choices_finished: ChoiceSet,
     end: Option<StreamEnd>,
 }
 
@@ -180,7 +178,7 @@ impl StreamMeter {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.progress.end == Some(StreamEnd::Complete)
-            || (self.progress.finished && self.progress.end.is_none())
+            || (self.progress.end.is_none() && chat::is_finished(&self.progress))
     }
 
     /// How the stream ended by its own words; `None` while it goes on, or when it broke off.

@@ -60,7 +60,7 @@ fn delta_bytes(data: &[u8]) -> u64 {
         match piece {
             Piece::Name(name) => is_delta = name == b"delta",
             Piece::Text(text) if is_delta => bytes += text.bytes.len() as u64,
-            Piece::Text(_) | Piece::Number | Piece::Open | Piece::Close => {}
+            Piece::Text(_) | Piece::Number(_) | Piece::Open | Piece::Close => {}
         }
     }
     bytes

@@ -254,6 +254,26 @@ fn a_chat_stream_that_stops_before_its_finish_reason_is_broken() {
 }
 
 #[test]
+fn an_answer_of_several_choices_is_whole_when_all_of_them_are() {
+    let finish = |index: u32| {
+        format!(
+            r#"data: {{"choices":[{{"finish_reason":"stop","delta":{{"content":"x"}},"index":{index}}}]}}"#
+        )
+    };
+    let both = r#"data: {"choices":[{"index":0,"delta":{"content":"a"}},{"index":1,"delta":{"content":"b"}}]}"#;
+    let (meter, _) = run(
+        Endpoint::ChatCompletions,
+        false,
+        &format!("{both}\n\n{}\n\n", finish(0)),
+    );
+    assert!(!meter.is_complete());
+    let stream = format!("{both}\n\n{}\n\n{}\n\n", finish(0), finish(1));
+    let (meter, kinds) = run(Endpoint::ChatCompletions, false, &stream);
+    assert!(meter.is_complete());
+    assert_eq!(names(&kinds), "ccc");
+}
+
+#[test]
 fn preambles_of_every_vendor_do_not_commit() {
     for chunk in [
         r#"{"choices":[],"prompt_filter_results":[{"prompt_index":0,"content_filter_results":{}}]}"#,
