@@ -269,6 +269,44 @@ fn the_wait_that_a_refusal_names_is_enough_and_one_second_less_is_not() {
 }
 
 #[test]
+fn the_wait_allows_for_the_refused_request_itself_where_it_counts() {
+    let limits = Limits {
+        requests_per_minute: Some(2),
+        tokens_per_minute: Some(100),
+        ..Limits::NONE
+    };
+    let mut model = model(&SimConfig::openai(&[KEY], limits));
+    let mut send = |second, max| {
+        send(
+            &mut model,
+            at(second),
+            Dialect::OpenAi,
+            request(1, Some(max)),
+        )
+    };
+    assert_eq!(send(0, 100).0, 200);
+    // Ten tokens would be there after 6 s, but the refusal took the second request of the minute.
+    let (status, wait) = send(0, 10);
+    assert_eq!((status, wait.as_deref()), (429, Some("30")));
+    assert_eq!(send(30, 10).0, 200);
+}
+
+#[test]
+fn a_keys_own_bound_on_requests_in_flight_frees_as_they_end() {
+    let mut config = SimConfig::openai(&[KEY], Limits::NONE);
+    let own = Limits {
+        max_concurrent: Some(1),
+        ..Limits::NONE
+    };
+    config.keys[0].limits = own;
+    let mut model = model(&config);
+    for second in 0..3 {
+        let (status, _) = send(&mut model, at(second), Dialect::OpenAi, request(1, None));
+        assert_eq!(status, 200);
+    }
+}
+
+#[test]
 fn a_steady_flood_gets_exactly_the_limit_through() {
     let mut model = model(&SimConfig::anthropic(&[KEY], Limits::per_minute(50)));
     let mut admitted = 0;

@@ -104,6 +104,14 @@ fn a_sliding_window_admits_only_as_its_oldest_charges_leave() {
 }
 
 #[test]
+fn charges_that_share_an_entry_leave_with_the_latest_of_them() {
+    let mut sliding = limiter(Algorithm::Sliding, 2);
+    sliding.charge(at(0.0), 1);
+    sliding.charge(at(0.0005), 1);
+    assert_eq!(sliding.ready_at(at(1.0), 1), Some(at(60.0005)));
+}
+
+#[test]
 fn no_interval_of_a_minute_holds_more_than_a_sliding_windows_limit() {
     let mut sliding = limiter(Algorithm::Sliding, 50);
     let mut rng = fastrand::Rng::with_seed(7);
