@@ -36,7 +36,7 @@ fn retry_after_header(headers: &dyn Headers, now_unix_micros: u64) -> Option<Dur
     }
 }
 
-/// Pairs of headers: what remains of a limit, and when it is full again. OpenAI's and those like it.
+/// What remains of a limit, and when it is full again: OpenAI's headers and those like them.
 const OPENAI_DIMENSIONS: [(&str, &str); 5] = [
     (
         "x-ratelimit-remaining-requests",
