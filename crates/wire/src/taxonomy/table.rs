@@ -113,7 +113,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(GEMINI, Is(429), Says(&["limit: 0,", "limit: 0\n"]),
         ModelDenied, NextKey, "model_denied"), // V: not offered to this tier
     Row::new(GEMINI, Is(429), CodePart(&["PerDay"]),
-        RateLimited(GroupModel, PacificMidnight), NextKey, "daily_limit"), // V, whatever RetryInfo says
+        RateLimited(GroupModel, PacificMidnight), NextKey, "daily_limit"), // V; not retryDelay
 
     // Anthropic, §4.1
     Row::new(ANTHROPIC, Is(400), Starts(SPEND_LIMIT),
