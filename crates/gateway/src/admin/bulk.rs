@@ -221,13 +221,14 @@ fn read_object(core: &Core, named: Option<&str>, object: Value) -> Result<Vec<Ba
 }
 
 fn key_list(fields: &mut Fields) -> Result<Vec<Value>, ApiError> {
-    match fields.value("keys") {
-        Some(Value::Array(list)) => Ok(list),
-        _ => {
-            let message = "must be a list of keys";
-            Err(ApiError::field("missing_field", fields.at("keys"), message))
-        }
+    if let Some(Value::Array(list)) = fields.value("keys") {
+        return Ok(list);
     }
+    Err(ApiError::field(
+        "missing_field",
+        fields.at("keys"),
+        "must be a list of keys",
+    ))
 }
 
 fn required(name: Option<&str>) -> Result<&str, ApiError> {
@@ -304,5 +305,5 @@ fn take_in(core: &Core, batch: Batch, imported: &mut Imported) -> Result<(), Api
         key: entry.secret.mask(),
         id: entry.secret.id().to_string(),
     }));
-    put_in(core, &provider, fresh)
+    put_in(core, &provider, &fresh)
 }

@@ -19,6 +19,7 @@ pub(super) type Answer<T> = Result<Success<T>, ApiError>;
 
 /// An answer that says what was asked for.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the API's own names")]
 pub(super) struct Success<T> {
     /// Always true.
     success: bool,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use keypool_pool::{AdminError, Command, KeyId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -12,10 +12,11 @@ use super::envelope::{Answer, ApiError, Failure, Success};
 use super::fields::Fields;
 use super::keyspec::{KeyChange, NewKey, read_key, read_patch};
 use super::provider::KeyDetails;
-use super::request::{JsonBody, Params, key_id, provider};
+use super::request::{JsonBody, Params, Segment, key_id, provider, providers};
 use crate::config::KeyEntry;
 use crate::core::Core;
 use crate::provider::{Provider, pool_key};
+use crate::state::ProviderState;
 use crate::telemetry::{POOL_LOG, census};
 
 /// A key and the provider it is for.
@@ -113,7 +114,7 @@ pub(super) async fn remove(
 )]
 pub(super) async fn patch(
     State(core): State<Arc<Core>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     Params(query): Params<PatchQuery>,
     JsonBody(fields): JsonBody,
 ) -> Answer<OneKey> {
@@ -133,7 +134,7 @@ fn add_key(core: &Core, mut fields: Fields) -> Result<OneKey, ApiError> {
         return Err(ApiError::duplicate_key(&name, &entry.secret.mask()));
     }
     let id = entry.secret.id();
-    put_in(core, &provider, vec![entry])?;
+    put_in(core, &provider, &[entry])?;
     one_key(&provider, id)
 }
 
@@ -141,18 +142,18 @@ fn add_key(core: &Core, mut fields: Fields) -> Result<OneKey, ApiError> {
 pub(super) fn put_in(
     core: &Core,
     provider: &Provider,
-    entries: Vec<KeyEntry>,
+    entries: &[KeyEntry],
 ) -> Result<(), ApiError> {
     if entries.is_empty() {
         return Ok(());
     }
     let mut ready = Vec::with_capacity(entries.len());
-    for entry in &entries {
+    for entry in entries {
         ready.push(provider.prepare_key(entry.clone())?);
     }
     let ids: Vec<KeyId> = ready.iter().map(|key| key.id).collect();
-    let record = |state: &mut crate::state::ProviderState| {
-        for entry in &entries {
+    let record = |state: &mut ProviderState| {
+        for entry in entries {
             state.add(entry);
         }
     };
@@ -169,7 +170,7 @@ pub(super) fn put_in(
         Ok(())
     };
     commit(core, provider, record, apply)?;
-    for entry in &entries {
+    for entry in entries {
         tracing::info!(target: POOL_LOG, provider = %provider.name, key = %entry.secret.mask(),
             "key added");
     }
@@ -233,7 +234,7 @@ fn patch_key(
 
 /// The provider that has this key.
 fn owner(core: &Core, id: KeyId, named: Option<&str>) -> Result<Arc<Provider>, ApiError> {
-    let candidates = super::request::providers(core, named)?;
+    let candidates = providers(core, named)?;
     let mut owners = candidates
         .into_iter()
         .filter(|provider| provider.key(id).is_some());

@@ -23,12 +23,13 @@ mod request;
 mod stats;
 mod strategy;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
 use axum::routing::get;
-use http::StatusCode;
+use http::{StatusCode, Uri};
+use keypool_pool::KeyId;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -65,6 +66,8 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
         .routes(routes!(events::alerts))
         .routes(routes!(events::events))
         .split_for_parts();
+    let paths: BTreeSet<String> = description.paths.paths.keys().cloned().collect();
+    let paths = Arc::new(paths);
     let description = openapi::written(&description);
     router
         .route(
@@ -72,17 +75,29 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
             get(async move || openapi::answer(description)),
         )
         .fallback(unknown_route)
-        .method_not_allowed_fallback(wrong_method)
+        .method_not_allowed_fallback(async move |uri: Uri| wrong_method(&paths, uri.path()))
         .with_state(core)
 }
 
 async fn unknown_route() -> ApiError {
+    not_found()
+}
+
+fn not_found() -> ApiError {
     let message = "there is no such admin route; /api/openapi.json lists them all";
     ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
 }
 
-async fn wrong_method(request: Request) -> ApiError {
-    let message = format!("{:.20} is not allowed here", request.method().as_str());
+/// A path that only a key's place answers to, and that is no key, is a route misspelt.
+fn wrong_method(paths: &BTreeSet<String>, path: &str) -> ApiError {
+    let in_place_of_key = path
+        .strip_prefix("/api/apikeys/")
+        .filter(|rest| !rest.contains('/'));
+    let is_key = in_place_of_key.is_none_or(|rest| rest.parse::<KeyId>().is_ok());
+    if !is_key && !paths.contains(path) {
+        return not_found();
+    }
+    let message = "this route does not take this method; /api/openapi.json tells which it takes";
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",

@@ -34,6 +34,7 @@ pub(super) struct OneProvider {
 /// What a check found.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the API's own names")]
 pub(super) struct Checked {
     /// Keys that were looked at.
     checked_keys: usize,

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use keypool_pool::{GroupSnapshot, KeyConfig, KeySnapshot, Limits, MeterSnapshot, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::envelope::{Answer, Failure, Success};
+use super::envelope::{Answer, ApiError, Failure, Success};
 use super::health::KeyHealth;
 use super::instant::{millis, rfc3339};
 use super::number::{Number, ratio};
-use super::request;
+use super::request::{self, Segment};
 use super::stats::{Stats, stats};
 use crate::core::Core;
 use crate::telemetry::{KeyView, ProviderView, census};
@@ -158,16 +158,14 @@ pub(super) struct GroupDetails {
 )]
 pub(super) async fn get(
     State(core): State<Arc<Core>>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
 ) -> Answer<ProviderDetails> {
     let provider = request::provider(&core, &name)?;
     let views = census(std::slice::from_ref(&provider));
     let details = views
         .first()
         .map(|view| ProviderDetails::of(view, stats(&views)));
-    details
-        .map(Success::ok)
-        .ok_or_else(super::envelope::ApiError::internal)
+    details.map(Success::ok).ok_or_else(ApiError::internal)
 }
 
 impl ProviderDetails {

@@ -54,11 +54,11 @@ pub(super) async fn get(State(core): State<Arc<Core>>) -> Answer<Realtime> {
     let views = census(core.live().providers());
     let each = views
         .iter()
-        .map(|view| (view.provider.name.clone(), Totals::of(&view.keys)));
+        .map(|view| (view.provider.name.clone(), Totals::of(&view.keys.iter())));
     let providers = Named(each.collect());
     let measurements = &core.measurements;
     Ok(Success::ok(Realtime {
-        overall: Totals::of(views.iter().flat_map(|view| &view.keys)),
+        overall: Totals::of(&views.iter().flat_map(|view| &view.keys)),
         streams_open: measurements.streams_open.load(Ordering::Relaxed),
         upstream_connections_opened: measurements.connections_opened.load(Ordering::Relaxed),
         providers,
@@ -66,8 +66,8 @@ pub(super) async fn get(State(core): State<Arc<Core>>) -> Answer<Realtime> {
 }
 
 impl Totals {
-    fn of<'a>(keys: impl IntoIterator<Item = &'a KeyView> + Clone) -> Self {
-        let keys = || keys.clone().into_iter();
+    fn of<'a>(keys: &(impl Iterator<Item = &'a KeyView> + Clone)) -> Self {
+        let keys = || keys.clone();
         let sum = |count: fn(&KeyView) -> u64| keys().map(count).sum();
         let cached = |usage: &Usage| {
             usage

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;
@@ -32,6 +32,10 @@ pub(super) struct JsonBody(pub(super) Fields);
 /// A query string.
 #[derive(Debug)]
 pub(super) struct Params<T>(pub(super) T);
+
+/// The one variable segment of a path.
+#[derive(Debug)]
+pub(super) struct Segment(pub(super) String);
 
 /// Which provider a call is about.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -91,6 +95,21 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
         };
         Query::try_from_uri(&parts.uri)
             .map(|Query(query)| Self(query))
+            .map_err(wrong)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let wrong = |_| {
+            let message = "the path is not UTF-8 once its percent signs are resolved";
+            ApiError::new(StatusCode::BAD_REQUEST, "invalid_path", message)
+        };
+        Path::from_request_parts(parts, state)
+            .await
+            .map(|Path(segment)| Self(segment))
             .map_err(wrong)
     }
 }

@@ -38,6 +38,7 @@ pub(super) struct Stats {
 /// Keys by state. The four states add up to the total.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the API's own names")]
 pub(super) struct StateCounts {
     total_keys: usize,
     healthy_keys: usize,

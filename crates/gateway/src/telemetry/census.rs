@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use keypool_pool::{GroupSnapshot, KeySnapshot, MeterSnapshot, Strategy};
+use keypool_pool::{GroupSnapshot, KeySnapshot, MeterSnapshot, Pool, Strategy};
 
 use crate::provider::{Provider, UpstreamKey};
 
@@ -42,7 +42,7 @@ pub(crate) fn census(providers: &[Arc<Provider>]) -> Vec<ProviderView> {
 }
 
 fn view(provider: &Arc<Provider>, names: &mut Names) -> ProviderView {
-    let snapshot = provider.pool.with(|pool, now| pool.snapshot(now));
+    let snapshot = provider.pool.with(Pool::snapshot);
     let key_view = |now: KeySnapshot| {
         // A key that was removed between the two looks is as good as not there.
         let upstream = provider.key(now.config.id)?;

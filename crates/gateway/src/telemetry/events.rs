@@ -183,7 +183,7 @@ mod tests {
         let Ok(Event::Alert(heard)) = listener.receiver.try_recv() else {
             panic!("the listener heard nothing");
         };
-        assert_eq!(events.alerts(), [heard.clone()]);
+        assert_eq!(events.alerts(), std::slice::from_ref(&heard));
         assert_eq!(
             (heard.kind, heard.key.as_str()),
             ("key-invalid", "sk-a****key1")

@@ -1,4 +1,4 @@
-//! The metrics page, in the OpenMetrics text format that Prometheus reads.
+//! The metrics page, in the `OpenMetrics` text format that Prometheus reads.
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;

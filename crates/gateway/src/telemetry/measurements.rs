@@ -201,6 +201,5 @@ mod tests {
         ]
         .map(|count| count.load(Ordering::Relaxed));
         assert_eq!(counts, [2, 2, 1, 2]);
-        assert_eq!(measurements.time_to_answer.count(), 7);
     }
 }

@@ -210,6 +210,19 @@ async fn unknown_providers_routes_and_methods_are_refused_in_the_one_shape() {
             "not_found",
         ),
         (Method::GET, "/api/circuit-breaker/status", 404, "not_found"),
+        (Method::GET, "/api/apikeys/stat", 404, "not_found"),
+        (
+            Method::POST,
+            "/api/apikeys/provider/anthropic",
+            405,
+            "method_not_allowed",
+        ),
+        (
+            Method::GET,
+            "/api/apikeys/key_001ab200ff09",
+            405,
+            "method_not_allowed",
+        ),
         (
             Method::DELETE,
             "/api/apikeys/stats",
