@@ -70,6 +70,8 @@ pub(crate) enum Verdict {
     Pass,
     /// It is not.
     Miss,
+    /// Both proxies were measured, but the noise was larger than the difference.
+    Unclear,
 }
 
 /// One line of the table.
@@ -85,7 +87,7 @@ pub(crate) struct Row {
     pub(crate) ratio: Option<Spread>,
     /// What the design allows, if it says anything.
     pub(crate) budget: Option<Budget>,
-    /// Whether that is kept; `None` without a budget or without the numbers.
+    /// Whether that is kept; `None` without a budget or when it was not measured.
     pub(crate) verdict: Option<Verdict>,
 }
 
@@ -99,12 +101,18 @@ impl Row {
     ) -> Self {
         let ratio = ratio_by_round(rounds.of(Kind::Keypool), rounds.of(Kind::Nginx));
         let ratio_median = ratio.map(|spread| spread.median);
+        let own_median = rounds.median(Kind::Keypool);
         let kept = budget.and_then(|budget| match budget {
             Budget::RatioAtLeast(bound) => ratio_median.map(|ratio| ratio >= bound),
             Budget::RatioAtMost(bound) => ratio_median.map(|ratio| ratio <= bound),
-            Budget::AtMost(bound) => rounds.median(Kind::Keypool).map(|own| own <= bound),
+            Budget::AtMost(bound) => own_median.map(|own| own <= bound),
         });
-        let verdict = kept.map(|kept| if kept { Verdict::Pass } else { Verdict::Miss });
+        let compared = own_median.is_some() && rounds.median(Kind::Nginx).is_some();
+        let verdict = match kept {
+            Some(true) => Some(Verdict::Pass),
+            Some(false) => Some(Verdict::Miss),
+            None => (budget.is_some() && compared).then_some(Verdict::Unclear),
+        };
         Self {
             name: name.into(),
             unit,
@@ -139,6 +147,7 @@ impl Row {
             match self.verdict {
                 Some(Verdict::Pass) => "pass".to_owned(),
                 Some(Verdict::Miss) => "MISS".to_owned(),
+                Some(Verdict::Unclear) => "unclear".to_owned(),
                 None => String::new(),
             },
         ]
@@ -270,6 +279,13 @@ mod tests {
             Some(Budget::RatioAtLeast(0.9)),
         );
         assert_eq!((row.ratio, row.verdict), (None, None));
+    }
+
+    #[test]
+    fn a_difference_below_the_noise_is_unclear_and_no_pass() {
+        let added = rounds(&[], &[-3.0, 2.0], &[1.0, -4.0]);
+        let row = Row::new("", "", added, Some(Budget::RatioAtMost(1.5)));
+        assert_eq!((row.ratio, row.verdict), (None, Some(Verdict::Unclear)));
     }
 
     #[test]

@@ -44,16 +44,19 @@ impl Spread {
 
 /// `numerators[i] / denominators[i]` of each round, summarised.
 ///
-/// A round whose denominator is not above zero says nothing and is left out: an added latency can
-/// come out at or below zero when the noise of the reference is larger than what is measured.
+/// An added latency comes out at or below zero when noise is larger than what is measured. Such a
+/// round says nothing and is left out; `None` when that leaves no more than half of the rounds.
 pub(crate) fn ratio_by_round(numerators: &[f64], denominators: &[f64]) -> Option<Spread> {
+    let rounds = numerators.len().min(denominators.len());
     let ratios: Vec<f64> = numerators
         .iter()
         .zip(denominators)
-        .filter(|(_, denominator)| **denominator > 0.0)
+        .filter(|(numerator, denominator)| **numerator > 0.0 && **denominator > 0.0)
         .map(|(numerator, denominator)| numerator / denominator)
         .collect();
-    Spread::of(&ratios)
+    (ratios.len() * 2 > rounds)
+        .then(|| Spread::of(&ratios))
+        .flatten()
 }
 
 /// Latencies of one round, sorted once and asked for any quantile.
@@ -165,8 +168,8 @@ mod tests {
     }
 
     #[test]
-    fn rounds_without_a_positive_reference_are_left_out_of_the_ratio() {
-        let ratio = ratio_by_round(&[5.0, 6.0, 7.0], &[0.0, 3.0, -1.0]).unwrap();
+    fn rounds_drowned_in_noise_are_left_out_and_most_of_them_leave_no_ratio() {
+        let ratio = ratio_by_round(&[5.0, 6.0, 8.0], &[-1.0, 3.0, 4.0]).unwrap();
         assert_eq!(
             ratio,
             Spread {
@@ -175,6 +178,8 @@ mod tests {
                 max: 2.0
             }
         );
-        assert_eq!(ratio_by_round(&[5.0], &[0.0]), None);
+        assert_eq!(ratio_by_round(&[5.0, 6.0, -7.0], &[0.0, 3.0, 1.0]), None);
+        assert_eq!(ratio_by_round(&[5.0, 6.0], &[0.0, 3.0]), None);
+        assert_eq!(ratio_by_round(&[], &[]), None);
     }
 }

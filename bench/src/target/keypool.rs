@@ -13,8 +13,8 @@ use crate::process::{ManagedChild, launcher};
 
 /// What the line on standard output begins with that names the address.
 const ANNOUNCEMENT: &str = "keypool listening on http://";
-/// A limit per minute that no run reaches, but that every grant is counted against.
-const PER_MINUTE: u64 = 1_000_000_000_000;
+/// A limit that no run reaches, but that every grant is counted against.
+const HIGH_LIMIT: u64 = 50_000_000_000;
 
 /// Starts keypool with a temporary configuration. It has no setting for the number of its workers:
 /// it runs one for each CPU that it may use.
@@ -64,9 +64,9 @@ fn configuration(upstream: SocketAddr) -> serde_json::Value {
                 "key": format!("sk-ant-bench-key-number-{number}"),
                 "name": format!("bench-{number}"),
                 "rateLimit": {
-                    "requestsPerMinute": PER_MINUTE,
-                    "tokensPerMinute": PER_MINUTE,
-                    "requestsPerDay": PER_MINUTE,
+                    "requestsPerMinute": HIGH_LIMIT,
+                    "tokensPerMinute": HIGH_LIMIT,
+                    "requestsPerDay": HIGH_LIMIT,
                     "maxConcurrent": 1_000_000,
                 },
             })
