@@ -17,11 +17,8 @@ use crate::clock::TimeSource;
 use crate::limits;
 use crate::provider::{Provider, UpstreamKey};
 use crate::telemetry::{Events, POOL_LOG};
-use crate::traffic::upstream_headers;
+use crate::traffic::{ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER, upstream_headers};
 use crate::upstream::UpstreamClient;
-
-/// The version that probes of Anthropic's API speak.
-const ANTHROPIC_VERSION: &str = "2023-06-01";
 
 /// Starts drivers.
 pub struct Housekeeping {
@@ -177,7 +174,7 @@ impl Driver {
         request.headers_mut().insert(name, value);
         if settings.dialect == Dialect::Anthropic {
             let version = http::HeaderValue::from_static(ANTHROPIC_VERSION);
-            request.headers_mut().insert("anthropic-version", version);
+            request.headers_mut().insert(ANTHROPIC_VERSION_HEADER, version);
         }
         let Ok((response, _open)) = self.upstream.send(request).await else {
             return ProbeResult::Inconclusive;

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use keypool_pool::{FaultKind, Verdict};
-use keypool_wire::{Endpoint, ProviderKind, StreamMeter};
+use keypool_wire::{Dialect, Endpoint, ProviderKind, StreamMeter};
 use tokio::time::Instant;
 
 use crate::body::AnswerBody;
@@ -23,7 +23,7 @@ use crate::config::Timeouts;
 use crate::limits;
 use crate::telemetry::GatewayMeasurements;
 use crate::traffic::failure::Failure;
-use crate::traffic::headers;
+use crate::traffic::headers::{self, ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
 use crate::traffic::relay::{Relay, RelayStart, Scan, StreamCount};
 use crate::traffic::settlement::Settlement;
 use crate::upstream::{OpenRequest, SendError, UpstreamClient};
@@ -96,6 +96,11 @@ impl Attempt<'_> {
         request.headers_mut().insert(name, value);
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().entry(CONTENT_TYPE).or_insert(json);
+        if client.endpoint.dialect() == Dialect::Anthropic {
+            // The API demands it; a plain `curl` has none, every SDK sends its own.
+            let version = HeaderValue::from_static(ANTHROPIC_VERSION);
+            request.headers_mut().entry(ANTHROPIC_VERSION_HEADER).or_insert(version);
+        }
         Ok(request)
     }
 

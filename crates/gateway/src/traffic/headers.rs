@@ -6,6 +6,12 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+/// The header in which a client says which version of Anthropic's API it speaks.
+pub const ANTHROPIC_VERSION_HEADER: HeaderName = HeaderName::from_static("anthropic-version");
+
+/// The version that is spoken for a client that names none, and in probes.
+pub const ANTHROPIC_VERSION: &str = "2023-06-01";
+
 /// What every own header begins with.
 const OWN_PREFIX: &str = "x-keypool-";
 

@@ -20,6 +20,7 @@ use crate::core::Core;
 use crate::routing::{RouteError, route};
 use crate::upstream::UpstreamClient;
 pub use failure::upstream_headers;
+pub use headers::{ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
 use journey::{Journey, Trail};
 pub use models::list_models;
 use request::{Arrival, ClientRequest};
