@@ -1,0 +1,311 @@
+//! The `ApiKeyPool` section.
+
+use std::collections::BTreeMap;
+
+use keypool_pool::{Limits, Strategy, Window};
+use keypool_wire::Dialect;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::SecretText;
+
+/// The pools of keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct PoolFile {
+    /// false leaves a plain gateway: one key per provider from Providers, no rotation.
+    pub(crate) enabled: bool,
+    /// How a key is chosen among those that have room.
+    pub(crate) strategy: StrategyName,
+    /// How often suspect keys are looked at, in milliseconds.
+    #[schemars(range(min = 100, max = 86_400_000))]
+    pub(crate) health_check_interval: u64,
+    /// Keeping a conversation on one key, whose prompt cache is warm.
+    pub(crate) affinity: AffinityFile,
+    /// Waiting for room instead of refusing.
+    pub(crate) queue: QueueFile,
+    /// Bounds on the attempts of one request.
+    pub(crate) retry: RetryFile,
+    /// The clocks of a request.
+    pub(crate) timeouts: TimeoutsFile,
+    /// Providers and their keys, by name. Names with known defaults: anthropic, openai, gemini, openrouter,
+    /// deepseek, groq, mistral, together, xai, fireworks, cerebras.
+    pub(crate) providers: BTreeMap<String, PoolProviderFile>,
+}
+
+/// Keeping a conversation on one key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct AffinityFile {
+    /// Whether it is on.
+    pub(crate) enabled: bool,
+    /// How long a conversation remembers its key, in milliseconds.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub(crate) ttl: u64,
+    /// How much busier than the average a key may be and still keep its conversations.
+    #[schemars(range(min = 1.0, max = 100.0))]
+    pub(crate) load_factor: f64,
+}
+
+/// Waiting for room instead of refusing.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct QueueFile {
+    /// Whether requests wait.
+    pub(crate) enabled: bool,
+    /// How long one may wait, in milliseconds.
+    #[schemars(range(min = 0, max = 86_400_000))]
+    pub(crate) max_wait: u64,
+    /// How many may wait.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) max_length: u64,
+}
+
+/// Bounds on the attempts of one request.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct RetryFile {
+    /// Most attempts; default: as many as there are keys and fallbacks.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) max_attempts: Option<u32>,
+    /// Milliseconds after a request's arrival from which no further attempt begins; default 600000.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub(crate) deadline: Option<u64>,
+}
+
+/// The clocks of a request, in milliseconds.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct TimeoutsFile {
+    /// Connecting to a provider, TLS included; default 5000.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub(crate) connect: Option<u64>,
+    /// From the request sent to the head of the answer; default 600000.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub(crate) first_byte: Option<u64>,
+    /// Between two pieces of an answer; default 120000.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub(crate) idle: Option<u64>,
+    /// Reading a request's body from the client; default 60000.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub(crate) client_body: Option<u64>,
+    /// How long requests in flight may go on after a stop was asked for; default 30000.
+    #[schemars(range(min = 0, max = 86_400_000))]
+    pub(crate) drain: Option<u64>,
+}
+
+/// One provider and its keys.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct PoolProviderFile {
+    /// The base URL that the provider's own SDK takes; `$VAR` is understood. Needed unless the name is a known one.
+    #[schemars(length(min = 1))]
+    pub(crate) base_url: Option<String>,
+    /// The dialect its endpoints speak. Needed unless the name or the URL tells.
+    pub(crate) protocol: Option<Protocol>,
+    /// How a key is chosen, for this provider alone.
+    pub(crate) strategy: Option<StrategyName>,
+    /// Shape of the per-minute meters: `bucket` refills continuously, `sliding` looks back 60 seconds.
+    pub(crate) window: Option<WindowName>,
+    /// Quotas that several keys share, such as those of one organisation, by name.
+    pub(crate) quota_groups: BTreeMap<String, QuotaGroupFile>,
+    /// The keys.
+    #[schemars(with = "Vec<KeyFile>")]
+    pub(crate) keys: Vec<Option<KeyFile>>,
+}
+
+/// A quota that several keys share.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct QuotaGroupFile {
+    /// Its limits.
+    pub(crate) rate_limit: Option<RateLimitFile>,
+}
+
+/// One API key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct KeyFile {
+    /// The key.
+    pub(crate) key: SecretText,
+    /// A name for people.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// Name of the quota group it shares; alone in a group of its own by default.
+    #[serde(default)]
+    pub(crate) quota_group: Option<String>,
+    /// Limits of this key. Without any it is limited only by what the provider's answers teach.
+    #[serde(default)]
+    pub(crate) rate_limit: Option<RateLimitFile>,
+    /// Weight for the weighted strategy; default 10.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 100))]
+    pub(crate) priority: Option<u8>,
+    /// false keeps it listed and never selected.
+    #[serde(default = "enabled_by_default")]
+    pub(crate) enabled: bool,
+    /// Labels; requests may ask for keys with certain tags.
+    #[serde(default)]
+    pub(crate) tags: Vec<String>,
+    /// Models it may serve, with `*` for any characters; empty means all.
+    #[serde(default)]
+    pub(crate) models: Vec<String>,
+    /// Base URL for this key alone.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(crate) base_url: Option<String>,
+    /// Instant from which it is no longer used: a date (its first moment in UTC) or an RFC 3339 time.
+    #[serde(default)]
+    pub(crate) expires_at: Option<String>,
+}
+
+/// Limits of a key or a quota group. A dimension left out is not limited.
+#[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct RateLimitFile {
+    /// Requests per minute.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub(crate) requests_per_minute: Option<u64>,
+    /// Tokens per minute, input and output together.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub(crate) tokens_per_minute: Option<u64>,
+    /// Input tokens per minute.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub(crate) input_tokens_per_minute: Option<u64>,
+    /// Output tokens per minute.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub(crate) output_tokens_per_minute: Option<u64>,
+    /// Requests per day (UTC).
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub(crate) requests_per_day: Option<u64>,
+    /// Tokens per day (UTC).
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub(crate) tokens_per_day: Option<u64>,
+    /// Requests at the same time.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) max_concurrent: Option<u32>,
+}
+
+/// How a key is chosen among those that have room.
+#[derive(Debug, Default, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StrategyName {
+    /// In turn.
+    RoundRobin,
+    /// The one unused for longest.
+    Lru,
+    /// The one whose tightest limit is least used.
+    #[default]
+    LeastLoaded,
+    /// At random, in proportion to priority and health.
+    Weighted,
+    /// The first until it is full, then the next.
+    FillFirst,
+}
+
+/// Shape of the per-minute meters.
+#[derive(Debug, Default, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WindowName {
+    /// Refills continuously.
+    #[default]
+    Bucket,
+    /// Counts the last 60 seconds.
+    Sliding,
+}
+
+/// The dialect that a provider's endpoints speak.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    /// `/v1/messages`.
+    Anthropic,
+    /// `/v1/chat/completions` and its siblings.
+    OpenAi,
+    /// `/v1beta/models/{model}:generateContent`.
+    Gemini,
+}
+
+fn enabled_by_default() -> bool {
+    true
+}
+
+impl Default for PoolFile {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            strategy: StrategyName::default(),
+            health_check_interval: 60_000,
+            affinity: AffinityFile::default(),
+            queue: QueueFile::default(),
+            retry: RetryFile::default(),
+            timeouts: TimeoutsFile::default(),
+            providers: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for AffinityFile {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            ttl: 300_000,
+            load_factor: 1.25,
+        }
+    }
+}
+
+impl Default for QueueFile {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            max_wait: 30_000,
+            max_length: 10_000,
+        }
+    }
+}
+
+impl From<StrategyName> for Strategy {
+    fn from(name: StrategyName) -> Self {
+        match name {
+            StrategyName::RoundRobin => Self::RoundRobin,
+            StrategyName::Lru => Self::Lru,
+            StrategyName::LeastLoaded => Self::LeastLoaded,
+            StrategyName::Weighted => Self::Weighted,
+            StrategyName::FillFirst => Self::FillFirst,
+        }
+    }
+}
+
+impl From<WindowName> for Window {
+    fn from(name: WindowName) -> Self {
+        match name {
+            WindowName::Bucket => Self::Bucket,
+            WindowName::Sliding => Self::Sliding,
+        }
+    }
+}
+
+impl From<Protocol> for Dialect {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Anthropic => Self::Anthropic,
+            Protocol::OpenAi => Self::OpenAi,
+            Protocol::Gemini => Self::Gemini,
+        }
+    }
+}
+
+impl From<RateLimitFile> for Limits {
+    fn from(file: RateLimitFile) -> Self {
+        Self {
+            requests_per_minute: file.requests_per_minute,
+            tokens_per_minute: file.tokens_per_minute,
+            input_tokens_per_minute: file.input_tokens_per_minute,
+            output_tokens_per_minute: file.output_tokens_per_minute,
+            requests_per_day: file.requests_per_day,
+            tokens_per_day: file.tokens_per_day,
+            max_concurrent: file.max_concurrent,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The keys of one provider.
+
+use keypool_gateway::Secret;
+use keypool_gateway::config::KeyEntry;
+use keypool_pool::{Limits, Priority, Timestamp};
+use keypool_wire::Dialect;
+
+use super::checker::Checker;
+use super::file::{KeyFile, PoolProviderFile};
+use super::path::FieldPath;
+use super::providers::check_url;
+use super::suggest::did_you_mean;
+
+/// The key that stands in `Providers`: nothing is known about it but itself.
+pub(super) fn plain_key(secret: Secret) -> KeyEntry {
+    KeyEntry {
+        secret,
+        name: None,
+        quota_group: None,
+        limits: Limits::default(),
+        priority: Priority::default(),
+        enabled: true,
+        tags: Vec::new(),
+        models: Vec::new(),
+        base_url: None,
+        expires_at: None,
+    }
+}
+
+/// The keys under `ApiKeyPool.providers.<name>`; `field` is that place.
+pub(super) fn pooled_keys(
+    file: &PoolProviderFile,
+    dialect: Option<Dialect>,
+    field: &FieldPath,
+    checker: &mut Checker<'_>,
+) -> Vec<KeyEntry> {
+    let groups = checker.root.names(&field.field("quotaGroups"));
+    let mut entries: Vec<KeyEntry> = Vec::with_capacity(file.keys.len());
+    let mut places = std::collections::HashMap::new();
+    for (index, key) in file.keys.iter().enumerate() {
+        let Some(key) = key else { continue };
+        let field = field.field("keys").index(index);
+        let Some(entry) = pooled_key(key, &groups, dialect, &field, checker) else {
+            continue;
+        };
+        match places.insert(entry.secret.id(), index) {
+            None => entries.push(entry),
+            Some(first) => {
+                let message = format!("{} is the same key as keys[{first}]", entry.secret.mask());
+                checker.error(&field.field("key"), message);
+                places.insert(entry.secret.id(), first);
+            }
+        }
+    }
+    entries
+}
+
+fn pooled_key(
+    file: &KeyFile,
+    groups: &[String],
+    dialect: Option<Dialect>,
+    field: &FieldPath,
+    checker: &mut Checker<'_>,
+) -> Option<KeyEntry> {
+    let secret = checker.secret(&file.key, &field.field("key"));
+    if let Some(group) = &file.quota_group {
+        check_group(group, groups, &field.field("quotaGroup"), checker);
+    }
+    let url_field = field.field("baseUrl");
+    let base_url = file
+        .base_url
+        .as_ref()
+        .and_then(|text| checker.text(text, &url_field));
+    if let (Some(url), Some(dialect)) = (&base_url, dialect) {
+        check_url(url, dialect, &url_field, checker);
+    }
+    for (index, glob) in file.models.iter().enumerate() {
+        if glob.is_empty() {
+            checker.error(
+                &field.field("models").index(index),
+                "is empty: write a model, or * for all",
+            );
+        }
+    }
+    let expires_at = file.expires_at.as_ref().and_then(|text| {
+        let expires_at = instant(text);
+        if expires_at.is_none() {
+            let message = format!("{text:?} is not an instant: expected a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z");
+            checker.error(&field.field("expiresAt"), message);
+        }
+        expires_at
+    });
+    Some(KeyEntry {
+        secret: secret?,
+        name: file.name.clone(),
+        quota_group: file.quota_group.clone(),
+        limits: file.rate_limit.clone().unwrap_or_default().into(),
+        // The schema has held it to the range.
+        priority: file
+            .priority
+            .and_then(|priority| Priority::try_from(priority).ok())
+            .unwrap_or_default(),
+        enabled: file.enabled,
+        tags: file.tags.clone(),
+        models: file.models.clone(),
+        base_url,
+        expires_at,
+    })
+}
+
+fn check_group(group: &str, groups: &[String], field: &FieldPath, checker: &mut Checker<'_>) {
+    if groups.iter().any(|known| known == group) {
+        return;
+    }
+    let hint = did_you_mean(group, groups.iter().map(String::as_str));
+    let known = if groups.is_empty() {
+        "declare it in quotaGroups".to_owned()
+    } else {
+        format!("declared in quotaGroups: {}", groups.join(", "))
+    };
+    checker.error(
+        field,
+        format!("there is no quota group {group:?}{hint}; {known}"),
+    );
+}
+
+/// A date, meaning its first moment in UTC (a key is not used on a day on which it may be gone), or an
+/// RFC 3339 time.
+fn instant(text: &str) -> Option<Timestamp> {
+    let timestamp = text.parse::<jiff::Timestamp>().ok().or_else(|| {
+        // The parser would also take a time without a zone, and drop the time.
+        let date = text
+            .parse::<jiff::civil::Date>()
+            .ok()
+            .filter(|_| !text.contains(':'))?;
+        date.to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()
+            .map(|zoned| zoned.timestamp())
+    })?;
+    u64::try_from(timestamp.as_microsecond())
+        .ok()
+        .map(Timestamp::from_unix_micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_is_a_date_or_a_time() {
+        let micros = |text| instant(text).map(Timestamp::as_unix_micros);
+        assert_eq!(micros("2027-01-31"), Some(1_801_353_600_000_000));
+        assert_eq!(
+            micros("2027-01-31T01:00:00+01:00"),
+            Some(1_801_353_600_000_000)
+        );
+        for text in [
+            "",
+            "31.1.2027",
+            "2027-02-30",
+            "2027-01-31T00:00:00",
+            "1969-01-01",
+        ] {
+            assert_eq!(micros(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Where in a configuration something stands: `ApiKeyPool.providers.anthropic.keys[0].priority`.
+
+use std::fmt;
+
+use keypool_gateway::Secret;
+
+/// How the keys of the common providers begin. A key that slipped into the place of a field name
+/// must not be printed as one.
+const SECRET_PREFIXES: [&str; 8] = ["sk-", "sk_", "AIza", "AQ.", "gsk_", "xai-", "fw_", "csk-"];
+
+/// Shortest name that is taken for a key when it begins like one.
+const SHORTEST_SECRET: usize = 16;
+
+/// The way from the top of the file to a value.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FieldPath(Vec<Segment>);
+
+/// One step of a [`FieldPath`]. Not printable by itself: a name may be a misplaced key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Segment {
+    /// Into a field of an object.
+    Field(String),
+    /// Into an element of a list, counted from 0.
+    Index(usize),
+}
+
+impl FieldPath {
+    /// The path of a field given by its name at every level.
+    #[must_use]
+    pub fn of(fields: &[&str]) -> Self {
+        Self(
+            fields
+                .iter()
+                .map(|field| Segment::Field((*field).to_owned()))
+                .collect(),
+        )
+    }
+
+    /// The path of a field below this one.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Self {
+        self.with(Segment::Field(name.to_owned()))
+    }
+
+    /// The path of an element below this one.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
+        self.with(Segment::Index(index))
+    }
+
+    /// The steps, from the top.
+    #[must_use]
+    pub fn segments(&self) -> &[Segment] {
+        &self.0
+    }
+
+    /// Whether one of the two stands inside the other (or both are the same).
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.0
+            .iter()
+            .zip(&other.0)
+            .all(|(own, theirs)| own == theirs)
+    }
+
+    fn with(&self, segment: Segment) -> Self {
+        let mut segments = self.0.clone();
+        segments.push(segment);
+        Self(segments)
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (depth, segment) in self.0.iter().enumerate() {
+            match segment {
+                Segment::Index(index) => write!(f, "[{index}]")?,
+                Segment::Field(name) if is_plain(name) => {
+                    write!(
+                        f,
+                        "{}{}",
+                        if depth == 0 { "" } else { "." },
+                        shown_name(name)
+                    )?;
+                }
+                Segment::Field(name) => write!(f, "[{:?}]", shown_name(name))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A field name fit to be printed: masked when it looks like a key.
+#[must_use]
+pub(super) fn shown_name(name: &str) -> String {
+    let looks_secret = name.len() >= SHORTEST_SECRET
+        && SECRET_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
+    if looks_secret {
+        Secret::new(name).mask()
+    } else {
+        name.to_owned()
+    }
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '$'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_reads_as_one_would_write_it() {
+        let path = FieldPath::of(&["ApiKeyPool", "providers", "my.own"])
+            .field("keys")
+            .index(3);
+        assert_eq!(path.to_string(), "ApiKeyPool.providers[\"my.own\"].keys[3]");
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_a_name_is_masked() {
+        // acceptance 86
+        let path = FieldPath::of(&["ApiKeyPool", "sk-ant-api03-canary-0001"]);
+        assert_eq!(path.to_string(), "ApiKeyPool.sk-a****0001");
+    }
+
+    #[test]
+    fn paths_overlap_when_one_is_inside_the_other() {
+        let pool = FieldPath::of(&["ApiKeyPool"]);
+        let strategy = pool.field("strategy");
+        assert!(pool.overlaps(&strategy) && strategy.overlaps(&pool));
+        assert!(!strategy.overlaps(&pool.field("enabled")));
+    }
+}

@@ -1,0 +1,83 @@
+//! What is wrong with a configuration file, and where: all of it in one go, since a list of errors that
+//! grows by one with each try wears people out.
+
+use std::fmt::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::document::Position;
+use super::path::FieldPath;
+
+/// One thing wrong with the file, or worth a warning.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Where in the file.
+    pub at: Position,
+    /// Which field.
+    pub field: FieldPath,
+    /// What is wrong and what is allowed; secrets are masked.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem with a field.
+    #[must_use]
+    pub fn new(at: Position, field: FieldPath, message: String) -> Self {
+        Self { at, field, message }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, field, message } = self;
+        if field.segments().is_empty() {
+            write!(f, "{at}: {message}")
+        } else {
+            write!(f, "{at}: {field}: {message}")
+        }
+    }
+}
+
+/// Why no configuration came out.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No file is at any of the usual places.
+    #[error("no configuration found; looked at:{}", listed(.0))]
+    NotFound(Vec<String>),
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        reason: String,
+    },
+    /// The file says something that is not allowed.
+    #[error("{}", report(path, problems))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Everything that is wrong, in the order of the file; never empty.
+        problems: Vec<Problem>,
+    },
+}
+
+fn listed(places: &[String]) -> String {
+    let mut text = String::new();
+    for place in places {
+        // Writing to a String does not fail.
+        let _ = write!(text, "\n  {place}");
+    }
+    text
+}
+
+fn report(path: &Path, problems: &[Problem]) -> String {
+    let path = path.display();
+    let mut text = String::new();
+    for problem in problems {
+        let _ = writeln!(text, "{path}:{problem}");
+    }
+    let count = problems.len();
+    let noun = if count == 1 { "error" } else { "errors" };
+    let _ = write!(text, "{count} {noun} in {path}");
+    text
+}
