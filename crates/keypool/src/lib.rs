@@ -3,4 +3,6 @@
 //! The gateway itself is in `keypool-gateway`; this crate finds out what it shall do, starts it, and
 //! talks to one that runs.
 
+pub mod cli;
 pub mod config;
+pub mod logging;

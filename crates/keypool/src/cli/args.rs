@@ -1,0 +1,206 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::logging::{LogFormat, LogLevel};
+
+/// The strategies, as the admin API names them.
+const STRATEGIES: [&str; 5] = [
+    "round-robin",
+    "lru",
+    "least-loaded",
+    "weighted",
+    "fill-first",
+];
+
+/// A gateway that pools API keys of LLM providers.
+#[derive(Debug, Parser)]
+#[command(name = "keypool", version, arg_required_else_help = true)]
+pub(super) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the gateway.
+    Serve(ServeArgs),
+    /// Check the configuration without starting.
+    Check(ConfigArgs),
+    /// Print the JSON Schema of the configuration.
+    Schema,
+    /// Run the simulator of providers alone.
+    Sim(SimArgs),
+    /// Show what every key of a running gateway is doing.
+    Status(StatusArgs),
+    /// List and change the keys of a running gateway.
+    Keys(KeysArgs),
+    /// Show or change how a running gateway chooses keys.
+    Strategy(StrategyArgs),
+    /// Make the next request to a provider go to another key than the last.
+    Rotate(RotateArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Which configuration.
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// The configuration; default: `$KEYPOOL_CONFIG`, `./config.json`, `~/.config/keypool/config.json`.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+/// How to run the gateway.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+    /// The form of the log, which goes to standard error.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) log_format: LogFormat,
+    /// How much is logged; default: `LOG_LEVEL` of the configuration, else info.
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub(super) log_level: Option<LogLevel>,
+}
+
+/// What to simulate.
+#[derive(Debug, Args)]
+pub(super) struct SimArgs {
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:3500")]
+    pub(super) listen: SocketAddr,
+    /// What to simulate, as JSON; default: three Anthropic and two OpenAI keys, 50 requests a minute each.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config_file: Option<PathBuf>,
+}
+
+/// How to reach the running gateway.
+#[derive(Debug, Args)]
+pub(super) struct RemoteArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+    /// The running gateway; default: what the configuration says, else `http://127.0.0.1:3456`. The token is
+    /// `$KEYPOOL_ADMIN_TOKEN`, else the configuration's Admin.token or APIKEY.
+    #[arg(long)]
+    pub(super) url: Option<String>,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Whose status to show.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub(super) remote: RemoteArgs,
+    /// This provider alone.
+    #[arg(long)]
+    pub(super) provider: Option<String>,
+}
+
+/// What to do with keys.
+#[derive(Debug, Args)]
+pub(super) struct KeysArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: KeysCommand,
+}
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// List the keys.
+    List(StatusArgs),
+    /// Add a key, read from standard input or from a variable; never from the command line, which others
+    /// can see.
+    Add(Box<AddArgs>),
+    /// Remove a key; its requests in flight finish.
+    Remove(KeyArgs),
+    /// Let a key be selected again.
+    Enable(KeyArgs),
+    /// Keep a key listed and not select it.
+    Disable(KeyArgs),
+}
+
+/// The key to add.
+#[derive(Debug, Args)]
+pub(super) struct AddArgs {
+    #[command(flatten)]
+    pub(super) remote: RemoteArgs,
+    /// The provider.
+    pub(super) provider: String,
+    /// Read the key from this environment variable instead of from standard input.
+    #[arg(long, value_name = "NAME")]
+    pub(super) key_env: Option<String>,
+    /// A name for people.
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// The quota group it shares.
+    #[arg(long, value_name = "GROUP")]
+    pub(super) quota_group: Option<String>,
+    /// Weight for the weighted strategy.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(super) priority: Option<u8>,
+    /// A label; may be given several times.
+    #[arg(long, value_name = "TAG")]
+    pub(super) tag: Vec<String>,
+    /// A model it may serve, with `*` for any characters; may be given several times; default: all.
+    #[arg(long, value_name = "MODEL")]
+    pub(super) model: Vec<String>,
+    /// Most requests per minute.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) requests_per_minute: Option<u64>,
+    /// Most tokens per minute.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) tokens_per_minute: Option<u64>,
+    /// Most requests per day.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) requests_per_day: Option<u64>,
+    /// Add it without letting it be selected yet.
+    #[arg(long)]
+    pub(super) disabled: bool,
+}
+
+/// Which key.
+#[derive(Debug, Args)]
+pub(super) struct KeyArgs {
+    #[command(flatten)]
+    pub(super) remote: RemoteArgs,
+    /// The provider.
+    pub(super) provider: String,
+    /// The key's id, name or mask, as `keypool keys list` shows them.
+    pub(super) key: String,
+}
+
+/// Which strategy.
+#[derive(Debug, Args)]
+pub(super) struct StrategyArgs {
+    #[command(flatten)]
+    pub(super) remote: RemoteArgs,
+    /// The strategy to change to; without one the present state is shown.
+    #[arg(value_parser = PossibleValuesParser::new(STRATEGIES))]
+    pub(super) strategy: Option<String>,
+    /// This provider alone.
+    #[arg(long)]
+    pub(super) provider: Option<String>,
+}
+
+/// Which provider.
+#[derive(Debug, Args)]
+pub(super) struct RotateArgs {
+    #[command(flatten)]
+    pub(super) remote: RemoteArgs,
+    /// The provider.
+    pub(super) provider: String,
+}

@@ -1,0 +1,108 @@
+//! The smallest client that the admin API needs.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use keypool_gateway::Secret;
+use serde_json::Value;
+use tokio::runtime::Builder;
+
+use crate::config::Endpoint;
+
+/// How long an answer may take; an operator waits for it.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// Largest answer that is read: 100,000 keys fit.
+const ANSWER_BYTES: usize = 256 * 1024 * 1024;
+
+/// Sends one request and gives back the answer's `data`.
+pub(super) fn call(
+    endpoint: &Endpoint,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> anyhow::Result<Value> {
+    let request = request(endpoint, method, path, body)?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    let answer =
+        runtime.block_on(async { tokio::time::timeout(ANSWER_TIME, exchange(request)).await });
+    let url = &endpoint.url;
+    let (status, body) = answer
+        .map_err(|_| anyhow!("{url} does not answer"))?
+        .with_context(|| {
+            format!("no gateway answers at {url}; is `keypool serve` running there?")
+        })?;
+    read_answer(status, &body, endpoint)
+}
+
+fn request(
+    endpoint: &Endpoint,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> anyhow::Result<Request<Full<Bytes>>> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", endpoint.url));
+    if let Some(token) = &endpoint.token {
+        request = request.header(AUTHORIZATION, bearer(token)?);
+    }
+    if body.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let body = body.map(Value::to_string).unwrap_or_default();
+    request
+        .body(Full::from(body))
+        .with_context(|| format!("{} is not a usable URL", endpoint.url))
+}
+
+fn bearer(token: &Secret) -> anyhow::Result<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+        .context("the admin token has characters that no header can carry")?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+async fn exchange(request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_webpki_roots()
+        .https_or_http()
+        .enable_http1()
+        .build();
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    let answer = client.request(request).await?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), ANSWER_BYTES)
+        .collect()
+        .await;
+    Ok((status, body.map_err(|error| anyhow!("{error}"))?.to_bytes()))
+}
+
+fn read_answer(status: StatusCode, body: &[u8], endpoint: &Endpoint) -> anyhow::Result<Value> {
+    let Ok(mut answer) = serde_json::from_slice::<Value>(body) else {
+        bail!(
+            "{} answers with status {status} and is no keypool gateway",
+            endpoint.url
+        );
+    };
+    if status.is_success() {
+        return Ok(answer.get_mut("data").map(Value::take).unwrap_or_default());
+    }
+    let message = answer.pointer("/error/message").and_then(Value::as_str);
+    let message = message.map_or_else(|| format!("status {status}"), str::to_owned);
+    if status == StatusCode::UNAUTHORIZED && endpoint.token.is_none() {
+        bail!(
+            "{message} (set $KEYPOOL_ADMIN_TOKEN, or point --config at the gateway's configuration)"
+        );
+    }
+    bail!(message)
+}
