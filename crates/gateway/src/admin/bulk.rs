@@ -22,7 +22,7 @@ use super::request::{Params, ProviderQuery, RawBody, parse_json, provider, provi
 use crate::config::KeyEntry;
 use crate::core::Core;
 use crate::provider::Provider;
-use crate::telemetry::{KeyView, census};
+use crate::telemetry::{KeyView, POOL_LOG, census};
 
 /// Keys to add, for one provider.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -93,8 +93,8 @@ struct Batch {
 }
 
 /// Adds many keys: all of them, or none when one is wrong. Takes one key a line (`#` begins a
-/// comment), a JSON list of keys or of objects as `add` takes them, `{"provider", "keys"}`, or what an
-/// export with whole keys answered.
+/// comment), a JSON list of keys or of objects as `add` takes them, `{"provider", "keys"}`, or what
+/// an export with whole keys answered.
 #[utoipa::path(
     post, path = "/api/apikeys/import", tag = "keys", params(ProviderQuery),
     request_body(content((ImportBody = "application/json"), (String = "text/plain"))),
@@ -147,7 +147,8 @@ pub(super) async fn export(
     };
     let with_token = access.is_some_and(|Extension(access)| access.with_admin_token);
     if whole && !with_token {
-        let message = "whole keys are exported only to who presents the admin token: set Admin.token \
+        let message = "whole keys are exported only to who presents the admin token: set \
+                       Admin.token \
                        in the configuration, and send it as x-api-key";
         return Err(ApiError::new(
             StatusCode::FORBIDDEN,
@@ -156,7 +157,7 @@ pub(super) async fn export(
         ));
     }
     if whole {
-        tracing::warn!("whole keys were exported through the admin API");
+        tracing::warn!(target: POOL_LOG, "whole keys were exported through the admin API");
     }
     let views = census(&providers(&core, query.provider.as_deref())?);
     let exported = views.iter().map(|view| {

@@ -40,8 +40,8 @@ pub(super) async fn alerts(State(core): State<Arc<Core>>) -> Answer<Alerts> {
     }))
 }
 
-/// State changes (`state`) and alerts (`alert`) as server-sent events from now on. A listener that does
-/// not keep up gets `lagged` with the number of events it missed.
+/// State changes (`state`) and alerts (`alert`) as server-sent events from now on. A listener that
+/// does not keep up gets `lagged` with the number of events it missed.
 #[utoipa::path(
     get, path = "/api/events", tag = "events",
     responses(

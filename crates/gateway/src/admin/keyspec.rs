@@ -67,7 +67,8 @@ pub(super) struct LimitsBody {
     max_concurrent: Option<u32>,
 }
 
-const HOST_IS_CONFIGURED: &str = "a key's host comes only from the configuration file: a key must not be sent where a caller says";
+const HOST_IS_CONFIGURED: &str = "a key's host comes only from the configuration file: \
+     a key must not be sent where a caller says";
 
 /// Reads a key to add. `groups` are the provider's quota groups.
 pub(super) fn read_key(fields: &mut Fields, groups: &[String]) -> Result<KeyEntry, ApiError> {

@@ -1,5 +1,5 @@
-//! A JSON object whose members keep the order in which they were found: keys and providers are shown
-//! in the order of the configuration, not of the alphabet.
+//! A JSON object whose members keep the order in which they were found: keys and providers are
+//! shown in the order of the configuration, not of the alphabet.
 
 use serde::{Serialize, Serializer};
 

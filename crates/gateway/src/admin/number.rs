@@ -1,5 +1,5 @@
-//! Numbers as the API shows them: whole ones without a decimal point, others with as few decimals as
-//! are said.
+//! Numbers as the API shows them: whole ones without a decimal point, others with as few decimals
+//! as are said.
 
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;

@@ -15,7 +15,8 @@ use super::envelope::json;
     info(
         title = "keypool admin API",
         description = "Every answer is {success, data, timestamp} or {success, error, timestamp}. \
-                       Without a gateway key and an admin token the routes are open on loopback only.",
+                       Without a gateway key and an admin token the routes are open on \
+                       loopback only.",
     ),
     tags(
         (name = "keys", description = "Keys: what they do, and changing them"),

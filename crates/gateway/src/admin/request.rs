@@ -24,8 +24,8 @@ use crate::secret::Secret;
 #[derive(Debug)]
 pub(super) struct RawBody(pub(super) Bytes);
 
-/// A JSON object; no body at all is an empty one. The content type is not looked at, since `curl -d`
-/// names another.
+/// A JSON object; no body at all is an empty one. The content type is not looked at, since
+/// `curl -d` names another.
 #[derive(Debug)]
 pub(super) struct JsonBody(pub(super) Fields);
 

@@ -2,7 +2,8 @@
 //!
 //! An alert that only went to the log would be gone for an operator who looks a minute later: the
 //! latest ones are kept. Listeners get everything from the moment they subscribe; one that does not
-//! keep up loses the oldest and is told how many, so that nobody can make the gateway's memory grow.
+//! keep up loses the oldest and is told how many, so that nobody can make the gateway's memory
+//! grow.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

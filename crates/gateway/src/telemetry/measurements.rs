@@ -13,8 +13,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use super::events::Events;
 use crate::limits;
 
-/// Upper bounds in seconds of the duration histograms: from a cached error's few milliseconds to the
-/// ten minutes that a long answer may take; about two a doubling where most answers lie.
+/// Upper bounds in seconds of the duration histograms: from a refusal's few milliseconds to the ten
+/// minutes that a long answer may take; about one a doubling where most answers lie.
 const DURATION_BUCKETS: [f64; 16] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
 ];
@@ -74,8 +74,8 @@ impl ProviderMeasurements {
         self.first_byte.observe(duration.as_secs_f64());
     }
 
-    /// Counts an attempt that followed one that failed for `reason`. Reasons may be a provider's own
-    /// words: past the bound on their number, new ones are counted together.
+    /// Counts an attempt that followed one that failed for `reason`. Reasons may be a provider's
+    /// own words: past the bound on their number, new ones are counted together.
     pub(crate) fn count_failover(&self, reason: &str) {
         let mut failovers = self.failovers.lock();
         let is_one_too_many =

@@ -313,7 +313,8 @@ async fn keys_are_imported_by_the_line_or_as_json_all_or_none() {
     );
     assert_eq!(body["data"]["keys"][0]["key"], "sk-a****new3");
 
-    let list = json!({"provider": "anthropic", "keys": ["sk-ant-api03-line-key4", {"key": "sk-ant-api03-line-key5", "priority": 3}]});
+    let with_priority = json!({"key": "sk-ant-api03-line-key5", "priority": 3});
+    let list = json!({"provider": "anthropic", "keys": ["sk-ant-api03-line-key4", with_priority]});
     let (status, body) = harness.post("/api/apikeys/import", &list.to_string()).await;
     assert_eq!(
         (status, &body["data"]["added"]),

@@ -311,8 +311,14 @@ async fn metrics_name_keys_by_their_masks_and_end_properly() {
         r#"keypool_tokens_total{provider="anthropic",key="sk-a****key1",kind="input"} 10"#,
         r#"keypool_key_state{provider="anthropic",key="sk-a****key1",state="healthy"} 1"#,
         r#"keypool_key_health_score{provider="openai",key="sk-p****key3"} 95"#,
-        r#"keypool_limit_remaining{provider="anthropic",key="sk-a****key1",dimension="requestsPerMinute"} 99"#,
-        r#"keypool_limit_utilization_ratio{provider="anthropic",key="sk-a****key1",dimension="requestsPerMinute"} 0.01"#,
+        concat!(
+            r#"keypool_limit_remaining{provider="anthropic",key="sk-a****key1","#,
+            r#"dimension="requestsPerMinute"} 99"#
+        ),
+        concat!(
+            r#"keypool_limit_utilization_ratio{provider="anthropic",key="sk-a****key1","#,
+            r#"dimension="requestsPerMinute"} 0.01"#
+        ),
         r#"keypool_failovers_total{provider="openai",reason="rate_limit_error"} 1"#,
         "# TYPE keypool_request_duration_seconds histogram",
         "# TYPE keypool_time_to_first_byte_seconds histogram",
