@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use keypool_pool::{AdminError, ConfigError, KeyConfig, KeyId, Pool, PoolConfig};
 use keypool_wire::{AuthScheme, Dialect, ProviderKind, UpstreamBase};
 use parking_lot::Mutex;
@@ -15,6 +15,7 @@ use crate::config::{KeyEntry, ProviderConfig};
 use crate::pool_shell::SharedPool;
 use crate::secret::Secret;
 use crate::telemetry::ProviderMeasurements;
+use crate::traffic::QuotaHeaders;
 
 /// One provider, its keys and its pool.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub struct Provider {
     pub pool: SharedPool,
     /// What is measured about it besides what the pool counts.
     pub measurements: ProviderMeasurements,
+    quota_headers: QuotaHeaders,
     settings: ArcSwap<Settings>,
     keys: ArcSwap<HashMap<KeyId, Arc<UpstreamKey>>>,
     /// Serialises changes of the set of keys; readers never wait for it.
@@ -118,6 +120,7 @@ impl Provider {
             name: config.name.clone(),
             pool: SharedPool::new(pool, time.clone(), outputs),
             measurements: ProviderMeasurements::default(),
+            quota_headers: QuotaHeaders::default(),
             settings: ArcSwap::from_pointee(settings),
             keys: ArcSwap::from_pointee(keys),
             changing: Mutex::new(()),
@@ -128,6 +131,11 @@ impl Provider {
     #[must_use]
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
+    }
+
+    /// Tells a client what is left of the pool's quota.
+    pub fn write_quota_headers(&self, headers: &mut HeaderMap) {
+        self.quota_headers.write_to(headers, &self.pool, self.settings.load().dialect);
     }
 
     /// The key behind an id.

@@ -139,6 +139,19 @@ impl Meters {
             .fold(concurrency, |load, meter| load.max(meter.load(now)))
     }
 
+    /// The meter of one dimension as it is now, if that dimension is limited.
+    pub(crate) fn snapshot_of(
+        &self,
+        dimension: Dimension,
+        now: Timestamp,
+    ) -> Option<MeterSnapshot> {
+        let meter = self
+            .each
+            .iter()
+            .find(|meter| meter.dimension() == dimension)?;
+        Some(meter.snapshot(now))
+    }
+
     pub(crate) fn snapshot(&self, now: Timestamp) -> Vec<MeterSnapshot> {
         let concurrency = self.max_concurrent.map(|max| MeterSnapshot {
             dimension: Dimension::MaxConcurrent,

@@ -83,7 +83,8 @@ impl<'a> Journey<'a> {
     /// Runs it to its end.
     pub async fn run(mut self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
         for target in targets {
-            if let Some(response) = self.try_target(target).await {
+            if let Some(mut response) = self.try_target(target).await {
+                target.provider.write_quota_headers(response.headers_mut());
                 for failure in &mut self.suspicions {
                     failure.confirm_suspicion();
                 }

@@ -5,6 +5,7 @@ mod failure;
 mod headers;
 mod journey;
 mod models;
+mod quota_headers;
 pub mod relay;
 mod request;
 mod settlement;
@@ -23,6 +24,7 @@ pub use failure::upstream_headers;
 pub use headers::{ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
 use journey::{Journey, Trail};
 pub use models::list_models;
+pub use quota_headers::QuotaHeaders;
 use request::{Arrival, ClientRequest};
 
 /// Serves one request for an answer of a model.

@@ -5,6 +5,7 @@ mod appraise;
 mod placing;
 mod request;
 mod settle;
+mod totals;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
