@@ -15,7 +15,7 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// What a client should do after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
+pub(crate) enum Retry {
     /// Nothing is said; clients follow their own rules.
     Unsaid,
     /// Trying again cannot help.
@@ -26,7 +26,11 @@ pub enum Retry {
 
 /// An error of the gateway's own.
 #[must_use]
-pub fn error_response(dialect: Dialect, error: &OwnError, retry: Retry) -> Response<AnswerBody> {
+pub(crate) fn error_response(
+    dialect: Dialect,
+    error: &OwnError,
+    retry: Retry,
+) -> Response<AnswerBody> {
     let mut response = json_response(error.status, error_body(dialect, error));
     advise(&mut response, retry);
     response
@@ -34,7 +38,7 @@ pub fn error_response(dialect: Dialect, error: &OwnError, retry: Retry) -> Respo
 
 /// A JSON answer.
 #[must_use]
-pub fn json_response(status: u16, body: impl Into<bytes::Bytes>) -> Response<AnswerBody> {
+pub(crate) fn json_response(status: u16, body: impl Into<bytes::Bytes>) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::whole(body));
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -46,7 +50,7 @@ pub fn json_response(status: u16, body: impl Into<bytes::Bytes>) -> Response<Ans
 
 /// Adds the retry advice. A wait too long for a client to sleep through is also marked as not worth
 /// a retry: SDKs sleep as long as they are told to, with no bound of their own.
-pub fn advise(response: &mut Response<AnswerBody>, retry: Retry) {
+pub(crate) fn advise(response: &mut Response<AnswerBody>, retry: Retry) {
     let headers = response.headers_mut();
     let wait = match retry {
         Retry::Unsaid => return,

@@ -9,7 +9,7 @@ use crate::config::GatewayConfig;
 
 /// Why a request is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
+pub(crate) enum Denied {
     /// No credentials, or wrong ones.
     #[error("the gateway's key is missing or wrong")]
     Credentials,
@@ -23,13 +23,17 @@ pub enum Denied {
 
 /// What an admitted admin request was let in with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AdminPass {
+pub(crate) struct AdminPass {
     /// The admin token itself was presented, not the client key and not loopback alone.
     pub with_admin_token: bool,
 }
 
 /// Lets client traffic in.
-pub fn check_client(config: &GatewayConfig, headers: &HeaderMap, uri: &Uri) -> Result<(), Denied> {
+pub(crate) fn check_client(
+    config: &GatewayConfig,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<(), Denied> {
     match &config.client_key {
         Some(key) => {
             let mut any = false;
@@ -48,7 +52,7 @@ pub fn check_client(config: &GatewayConfig, headers: &HeaderMap, uri: &Uri) -> R
 }
 
 /// Lets an admin request in.
-pub fn check_admin(
+pub(crate) fn check_admin(
     config: &GatewayConfig,
     headers: &HeaderMap,
     uri: &Uri,
@@ -69,7 +73,7 @@ pub fn check_admin(
 
 /// Whether everything may be open on this address.
 #[must_use]
-pub fn is_loopback(address: SocketAddr) -> bool {
+pub(crate) fn is_loopback(address: SocketAddr) -> bool {
     match address.ip() {
         IpAddr::V4(ip) => ip.is_loopback(),
         IpAddr::V6(ip) => ip.is_loopback(),

@@ -12,7 +12,7 @@ use crate::traffic::relay::Relay;
 
 /// Whole, relayed from an upstream, or written by an admin route.
 #[derive(Debug)]
-pub enum AnswerBody {
+pub(crate) enum AnswerBody {
     /// All there is.
     Whole(Full<Bytes>),
     /// Bytes as they come from an upstream.
@@ -24,18 +24,12 @@ pub enum AnswerBody {
 /// An answer was cut off: the connection is closed without a proper end.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was cut off")]
-pub struct CutOff;
+pub(crate) struct CutOff;
 
 impl AnswerBody {
     /// A body that is all there.
-    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
         Self::Whole(Full::new(bytes.into()))
-    }
-
-    /// A body without bytes.
-    #[must_use]
-    pub fn empty() -> Self {
-        Self::whole(Bytes::new())
     }
 }
 

@@ -149,7 +149,7 @@ impl Default for RetryConfig {
     fn default() -> Self {
         Self {
             max_attempts: None,
-            deadline: Duration::from_secs(600),
+            deadline: Duration::from_mins(10),
         }
     }
 }
@@ -158,9 +158,9 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
-            first_byte: Duration::from_secs(600),
-            idle: Duration::from_secs(120),
-            client_body: Duration::from_secs(60),
+            first_byte: Duration::from_mins(10),
+            idle: Duration::from_mins(2),
+            client_body: Duration::from_mins(1),
             drain: Duration::from_secs(30),
         }
     }

@@ -19,7 +19,7 @@ use crate::telemetry::GatewayMeasurements;
 pub type Reloader = Arc<dyn Fn() -> Result<GatewayConfig, String> + Send + Sync>;
 
 /// The gateway's shared state.
-pub struct Core {
+pub(crate) struct Core {
     /// The clock.
     pub time: Arc<dyn TimeSource>,
     /// What is counted besides the pools.
@@ -59,7 +59,7 @@ pub enum ReloadError {
 
 impl Core {
     /// Sets up all providers of a configuration.
-    pub fn new(
+    pub(crate) fn new(
         mut config: GatewayConfig,
         time: Arc<dyn TimeSource>,
         state: StateStore,
@@ -99,19 +99,19 @@ impl Core {
 
     /// The configuration in force.
     #[must_use]
-    pub fn live(&self) -> Arc<Live> {
+    pub(crate) fn live(&self) -> Arc<Live> {
         self.live.load_full()
     }
 
     /// Runs a change of keys or configuration; only one runs at a time.
-    pub fn exclusively<T>(&self, change: impl FnOnce() -> T) -> T {
+    pub(crate) fn exclusively<T>(&self, change: impl FnOnce() -> T) -> T {
         let _changing = self.changing.lock();
         change()
     }
 
     /// Takes a configuration over without dropping a request: providers that stay keep their keys'
     /// health and quota; what is removed finishes what it has begun.
-    pub fn reload(&self, mut config: GatewayConfig) -> Result<ReloadSummary, ReloadError> {
+    pub(crate) fn reload(&self, mut config: GatewayConfig) -> Result<ReloadSummary, ReloadError> {
         let _changing = self.changing.lock();
         let strategies = self.state.apply_to(&mut config);
         let old = self.live();
@@ -157,12 +157,12 @@ impl Core {
     }
 
     /// Says how [`Core::reload_from_source`] finds the configuration.
-    pub fn set_reloader(&self, reloader: Reloader) {
+    pub(crate) fn set_reloader(&self, reloader: Reloader) {
         *self.reloader.lock() = Some(reloader);
     }
 
     /// Reads the configuration from where it came from, and takes it over.
-    pub fn reload_from_source(&self) -> Result<ReloadSummary, ReloadError> {
+    pub(crate) fn reload_from_source(&self) -> Result<ReloadSummary, ReloadError> {
         let reloader = self.reloader.lock().clone();
         let Some(reloader) = reloader else {
             return Err(ReloadError::Config(
@@ -175,12 +175,12 @@ impl Core {
 
     /// Whether a stop has been asked for.
     #[must_use]
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
     /// From now on new requests are refused.
-    pub fn begin_draining(&self) {
+    pub(crate) fn begin_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 }
@@ -199,6 +199,7 @@ fn pool_config(config: &GatewayConfig, provider: &ProviderConfig) -> PoolConfig 
         window: provider.window,
         quota_groups: provider.quota_groups.clone(),
         keys: provider.keys.iter().map(pool_key).collect(),
+        probe_interval: config.health_check_interval,
         seed: config.seed,
     }
 }

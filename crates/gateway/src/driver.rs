@@ -21,7 +21,7 @@ use crate::traffic::{ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER, upstream_heade
 use crate::upstream::UpstreamClient;
 
 /// Starts drivers.
-pub struct Housekeeping {
+pub(crate) struct Housekeeping {
     runtime: Handle,
     upstream: Arc<UpstreamClient>,
     events: Arc<Events>,
@@ -31,7 +31,7 @@ pub struct Housekeeping {
 impl Housekeeping {
     /// Drivers will run on `runtime` and probe over `upstream`.
     #[must_use]
-    pub fn new(runtime: Handle, upstream: Arc<UpstreamClient>, events: Arc<Events>) -> Self {
+    pub(crate) fn new(runtime: Handle, upstream: Arc<UpstreamClient>, events: Arc<Events>) -> Self {
         Self {
             runtime,
             upstream,
@@ -42,14 +42,14 @@ impl Housekeeping {
 
     /// Where the pool of the provider of this name sends its outputs.
     #[must_use]
-    pub fn outputs(&self, provider: &str) -> mpsc::UnboundedSender<Output> {
+    pub(crate) fn outputs(&self, provider: &str) -> mpsc::UnboundedSender<Output> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.waiting.lock().push((provider.to_owned(), receiver));
         sender
     }
 
     /// Starts the provider's driver. It ends when the provider is gone.
-    pub fn drive(&self, provider: &Arc<Provider>) {
+    pub(crate) fn drive(&self, provider: &Arc<Provider>) {
         let mut waiting = self.waiting.lock();
         let Some(position) = waiting.iter().position(|(name, _)| *name == provider.name) else {
             return;
@@ -82,7 +82,7 @@ impl Driver {
             };
             tokio::select! {
                 output = outputs.recv() => match output {
-                    Some(output) => self.act_on(output),
+                    Some(output) => self.act_on(&output),
                     None => return,
                 },
                 () = self.time.sleep_until(deadline) => {
@@ -97,7 +97,7 @@ impl Driver {
     /// When to look at the pool again; a pool with no deadline is looked at after the longest nap.
     fn next_deadline(&self) -> Option<Timestamp> {
         const SHORTEST_NAP: std::time::Duration = std::time::Duration::from_millis(1);
-        const LONGEST_NAP: std::time::Duration = std::time::Duration::from_secs(60);
+        const LONGEST_NAP: std::time::Duration = std::time::Duration::from_mins(1);
         let provider = self.provider.upgrade()?;
         let now = self.time.now();
         let deadline = provider
@@ -107,12 +107,12 @@ impl Driver {
         Some(deadline.max(now + SHORTEST_NAP))
     }
 
-    fn act_on(&self, output: Output) {
+    fn act_on(&self, output: &Output) {
         let Some(provider) = self.provider.upgrade() else {
             return;
         };
-        self.log(&provider, &output);
-        if let Output::Probe(key) = output
+        self.log(&provider, output);
+        if let Output::Probe(key) = *output
             && let Some(key) = provider.key(key)
         {
             tokio::spawn(self.clone().probe(provider, key));
@@ -174,7 +174,9 @@ impl Driver {
         request.headers_mut().insert(name, value);
         if settings.dialect == Dialect::Anthropic {
             let version = http::HeaderValue::from_static(ANTHROPIC_VERSION);
-            request.headers_mut().insert(ANTHROPIC_VERSION_HEADER, version);
+            request
+                .headers_mut()
+                .insert(ANTHROPIC_VERSION_HEADER, version);
         }
         let Ok((response, _open)) = self.upstream.send(request).await else {
             return ProbeResult::Inconclusive;

@@ -3,81 +3,78 @@
 use std::time::Duration;
 
 /// Most bytes of a client's request head. Real agents send about 2 KiB.
-pub const REQUEST_HEAD_BYTES: usize = 64 * 1024;
+pub(crate) const REQUEST_HEAD_BYTES: usize = 64 * 1024;
 
 /// How long a client may take to send a request's head.
-pub const REQUEST_HEAD_TIME: Duration = Duration::from_secs(30);
+pub(crate) const REQUEST_HEAD_TIME: Duration = Duration::from_secs(30);
 
 /// Most bytes read of an upstream's error body; real ones are below 4 KiB.
-pub const ERROR_BODY_BYTES: usize = 64 * 1024;
+pub(crate) const ERROR_BODY_BYTES: usize = 64 * 1024;
 
 /// How long an upstream may take to send an error body once its head is here.
-pub const ERROR_BODY_TIME: Duration = Duration::from_secs(10);
+pub(crate) const ERROR_BODY_TIME: Duration = Duration::from_secs(10);
 
 /// A plain answer up to this size is held until it is whole, so that a break can be cured by another
 /// key; a larger one (embeddings of a large batch) is passed through as it comes.
-pub const HELD_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const HELD_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
 /// Most bytes of a stream held back while its first real event is awaited.
-pub const HELD_STREAM_BYTES: usize = 256 * 1024;
+pub(crate) const HELD_STREAM_BYTES: usize = 256 * 1024;
 
 /// How long a stream is held back for its first real event. Past it the head goes out, since a
 /// client that sees keep-alives is better off than one that sees nothing.
-pub const HELD_STREAM_TIME: Duration = Duration::from_secs(15);
+pub(crate) const HELD_STREAM_TIME: Duration = Duration::from_secs(15);
 
 /// How many bytes of a stream are gathered before they are written in one go.
-pub const GATHERED_BYTES: usize = 32 * 1024;
+pub(crate) const GATHERED_BYTES: usize = 32 * 1024;
 
 /// How often the relay lets the upstream connection run before it writes what it has. hyper hands
 /// out one chunk a poll; without this each event costs a system call.
-pub const GATHERING_YIELDS: u8 = 3;
+pub(crate) const GATHERING_YIELDS: u8 = 3;
 
 /// Open requests after which a further upstream connection pool is begun. HTTP/2 servers commonly
 /// allow 100 streams a connection and queue silently beyond it.
-pub const STREAMS_PER_UPSTREAM_CONNECTION: usize = 90;
+pub(crate) const STREAMS_PER_UPSTREAM_CONNECTION: usize = 90;
 
 /// How long an idle upstream connection is kept; below the 60 s after which load balancers close.
-pub const UPSTREAM_IDLE: Duration = Duration::from_secs(50);
-
-/// Most targets that one alias may name.
-pub const TARGETS_PER_ALIAS: usize = 16;
+pub(crate) const UPSTREAM_IDLE: Duration = Duration::from_secs(50);
 
 /// Most bytes of an admin request's body; an import of 10,000 keys fits.
-pub const ADMIN_BODY_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const ADMIN_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long a probe of a key may take.
-pub const PROBE_TIME: Duration = Duration::from_secs(15);
+pub(crate) const PROBE_TIME: Duration = Duration::from_secs(15);
 
 /// A wait beyond this is not worth a client's retry: official SDKs sleep as long as they are told
 /// to, so such an answer carries `x-should-retry: false`.
-pub const LONGEST_CLIENT_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_CLIENT_WAIT: Duration = Duration::from_mins(1);
 
 /// What a client is told to wait when an upstream that is overloaded named no time itself.
-pub const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(3);
+pub(crate) const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(3);
 
 /// Alerts kept for operators who look later.
-pub const ALERTS_KEPT: usize = 256;
+pub(crate) const ALERTS_KEPT: usize = 256;
 
 /// Events that a listener may fall behind before it loses the oldest.
-pub const EVENTS_BUFFERED: usize = 1024;
+pub(crate) const EVENTS_BUFFERED: usize = 1024;
 
 /// Most listeners to events at one time; each holds a connection open.
-pub const EVENT_SUBSCRIBERS: usize = 64;
+pub(crate) const EVENT_SUBSCRIBERS: usize = 64;
 
 /// How often a silent event stream carries a comment, so that proxies do not close it.
-pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(crate) const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How often an open event stream looks whether a stop was asked for.
-pub const EVENT_DRAIN_CHECK: Duration = Duration::from_millis(500);
+pub(crate) const EVENT_DRAIN_CHECK: Duration = Duration::from_millis(500);
 
 /// Most bytes of an API key. Real ones have at most a few hundred.
-pub const KEY_BYTES: usize = 4096;
+pub(crate) const KEY_BYTES: usize = 4096;
 
 /// Most characters of a name, a tag or a model glob given through the admin API.
-pub const LABEL_CHARS: usize = 200;
+pub(crate) const LABEL_CHARS: usize = 200;
 
 /// Most tags or model globs of one key given through the admin API.
-pub const LABELS_PER_KEY: usize = 100;
+pub(crate) const LABELS_PER_KEY: usize = 100;
 
 /// Most distinct reasons of failovers that are counted apart; providers choose some of the words.
-pub const FAILOVER_REASONS: usize = 64;
+pub(crate) const FAILOVER_REASONS: usize = 64;

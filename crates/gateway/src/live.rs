@@ -13,7 +13,7 @@ use crate::state::ConfiguredStrategies;
 
 /// One configuration in force.
 #[derive(Debug)]
-pub struct Live {
+pub(crate) struct Live {
     /// The configuration, with the admin API's stored changes applied.
     pub config: GatewayConfig,
     providers: Vec<Arc<Provider>>,
@@ -23,7 +23,7 @@ pub struct Live {
 impl Live {
     /// Puts a configuration and its providers, which are in the same order, in one.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         config: GatewayConfig,
         providers: Vec<Arc<Provider>>,
         strategies: ConfiguredStrategies,
@@ -37,26 +37,26 @@ impl Live {
 
     /// The strategy that the configuration itself says, whatever was set at run time.
     #[must_use]
-    pub fn configured_strategy(&self, provider: &str) -> Option<Strategy> {
+    pub(crate) fn configured_strategy(&self, provider: &str) -> Option<Strategy> {
         self.strategies.get(provider).copied()
     }
 
     /// All providers, in configuration order.
     #[must_use]
-    pub fn providers(&self) -> &[Arc<Provider>] {
+    pub(crate) fn providers(&self) -> &[Arc<Provider>] {
         &self.providers
     }
 
     /// The provider of this name.
     #[must_use]
-    pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
+    pub(crate) fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
         self.providers.iter().find(|provider| provider.name == name)
     }
 
     /// The provider that a path's dialect stands for: the one named like the dialect, else the first
     /// that speaks it.
     #[must_use]
-    pub fn provider_for(&self, dialect: Dialect) -> Option<&Arc<Provider>> {
+    pub(crate) fn provider_for(&self, dialect: Dialect) -> Option<&Arc<Provider>> {
         let own_name = match dialect {
             Dialect::Anthropic => "anthropic",
             Dialect::OpenAi => "openai",
@@ -70,20 +70,20 @@ impl Live {
 
     /// The model forms that an alias stands for.
     #[must_use]
-    pub fn alias(&self, name: &str) -> Option<&[String]> {
+    pub(crate) fn alias(&self, name: &str) -> Option<&[String]> {
         let found = self.config.aliases.iter().find(|(alias, _)| alias == name);
         found.map(|(_, forms)| forms.as_slice())
     }
 
     /// Where models that name no provider go.
     #[must_use]
-    pub fn default_target(&self) -> Option<&str> {
+    pub(crate) fn default_target(&self) -> Option<&str> {
         self.config.default_target.as_deref()
     }
 
     /// The names of all providers, for messages.
     #[must_use]
-    pub fn provider_names(&self) -> String {
+    pub(crate) fn provider_names(&self) -> String {
         if self.providers.is_empty() {
             return "none".to_owned();
         }

@@ -10,7 +10,7 @@ use crate::clock::TimeSource;
 
 /// One provider's pool. The lock is held for one call and never across an await.
 #[derive(Debug)]
-pub struct SharedPool {
+pub(crate) struct SharedPool {
     pool: Mutex<Pool>,
     time: Arc<dyn TimeSource>,
     outputs: mpsc::UnboundedSender<Output>,
@@ -19,7 +19,7 @@ pub struct SharedPool {
 impl SharedPool {
     /// Wraps a pool; what it puts out is sent to `outputs`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         pool: Pool,
         time: Arc<dyn TimeSource>,
         outputs: mpsc::UnboundedSender<Output>,
@@ -33,12 +33,12 @@ impl SharedPool {
 
     /// The clock that this pool lives by.
     #[must_use]
-    pub fn time(&self) -> &Arc<dyn TimeSource> {
+    pub(crate) fn time(&self) -> &Arc<dyn TimeSource> {
         &self.time
     }
 
     /// Runs one call on the pool and passes on what the pool puts out because of it.
-    pub fn with<T>(&self, call: impl FnOnce(&mut Pool, Timestamp) -> T) -> T {
+    pub(crate) fn with<T>(&self, call: impl FnOnce(&mut Pool, Timestamp) -> T) -> T {
         let now = self.time.now();
         let mut pool = self.pool.lock();
         let answer = call(&mut pool, now);
@@ -50,18 +50,18 @@ impl SharedPool {
     }
 
     /// Asks for a lease.
-    pub fn admit(&self, demand: &Demand<'_>) -> Admission {
+    pub(crate) fn admit(&self, demand: &Demand<'_>) -> Admission {
         self.with(|pool, now| pool.handle_request(now, demand))
     }
 
     /// Settles a lease.
-    pub fn settle(&self, lease: Lease, outcome: &Outcome) {
+    pub(crate) fn settle(&self, lease: Lease, outcome: &Outcome) {
         self.with(|pool, now| pool.handle_outcome(now, lease, outcome));
     }
 
     /// The next instant at which something changes by itself.
     #[must_use]
-    pub fn next_timeout(&self) -> Option<(Timestamp, WakeReason)> {
+    pub(crate) fn next_timeout(&self) -> Option<(Timestamp, WakeReason)> {
         self.pool.lock().poll_timeout()
     }
 }

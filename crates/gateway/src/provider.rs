@@ -19,7 +19,7 @@ use crate::traffic::QuotaHeaders;
 
 /// One provider, its keys and its pool.
 #[derive(Debug)]
-pub struct Provider {
+pub(crate) struct Provider {
     /// The configured name.
     pub name: String,
     /// The pool of its keys.
@@ -35,7 +35,7 @@ pub struct Provider {
 
 /// What a reload may change about a provider, besides its keys.
 #[derive(Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Which provider's rules apply.
     pub kind: ProviderKind,
     /// The dialect its endpoints speak.
@@ -48,7 +48,7 @@ pub struct Settings {
 
 /// A key as the gateway uses it: the secret, ready to be put on the wire.
 #[derive(Debug)]
-pub struct UpstreamKey {
+pub(crate) struct UpstreamKey {
     /// The stable id that the pool knows it by.
     pub id: KeyId,
     /// What people are shown.
@@ -104,7 +104,7 @@ pub enum ProviderError {
 
 impl Provider {
     /// Sets up a provider. What its pool puts out goes to `outputs`.
-    pub fn new(
+    pub(crate) fn new(
         config: &ProviderConfig,
         pool_config: PoolConfig,
         time: &Arc<dyn TimeSource>,
@@ -129,34 +129,35 @@ impl Provider {
 
     /// The current settings.
     #[must_use]
-    pub fn settings(&self) -> Arc<Settings> {
+    pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
     }
 
     /// Tells a client what is left of the pool's quota.
-    pub fn write_quota_headers(&self, headers: &mut HeaderMap) {
-        self.quota_headers.write_to(headers, &self.pool, self.settings.load().dialect);
+    pub(crate) fn write_quota_headers(&self, headers: &mut HeaderMap) {
+        self.quota_headers
+            .write_to(headers, &self.pool, self.settings.load().dialect);
     }
 
     /// The key behind an id.
     #[must_use]
-    pub fn key(&self, id: KeyId) -> Option<Arc<UpstreamKey>> {
+    pub(crate) fn key(&self, id: KeyId) -> Option<Arc<UpstreamKey>> {
         self.keys.load().get(&id).cloned()
     }
 
     /// Builds the wire form of a key without adding it.
-    pub fn prepare_key(&self, entry: KeyEntry) -> Result<Arc<UpstreamKey>, ProviderError> {
+    pub(crate) fn prepare_key(&self, entry: KeyEntry) -> Result<Arc<UpstreamKey>, ProviderError> {
         UpstreamKey::new(&self.name, &self.settings.load(), entry).map(Arc::new)
     }
 
     /// Number of keys, disabled ones included.
     #[must_use]
-    pub fn key_count(&self) -> usize {
+    pub(crate) fn key_count(&self) -> usize {
         self.keys.load().len()
     }
 
     /// Makes keys' secrets available, before the pool may hand them out.
-    pub fn insert_keys(&self, added: impl IntoIterator<Item = Arc<UpstreamKey>>) {
+    pub(crate) fn insert_keys(&self, added: impl IntoIterator<Item = Arc<UpstreamKey>>) {
         let _changing = self.changing.lock();
         let mut keys = HashMap::clone(&self.keys.load());
         keys.extend(added.into_iter().map(|key| (key.id, key)));
@@ -164,7 +165,7 @@ impl Provider {
     }
 
     /// Forgets keys' secrets, after the pool has stopped handing them out.
-    pub fn forget_keys(&self, ids: &[KeyId]) {
+    pub(crate) fn forget_keys(&self, ids: &[KeyId]) {
         let _changing = self.changing.lock();
         let mut keys = HashMap::clone(&self.keys.load());
         for id in ids {
@@ -174,7 +175,7 @@ impl Provider {
     }
 
     /// Takes over a reloaded configuration: keys that stay keep their health and their quota.
-    pub fn reconfigure(
+    pub(crate) fn reconfigure(
         &self,
         config: &ProviderConfig,
         pool_config: PoolConfig,
@@ -243,14 +244,14 @@ impl UpstreamKey {
     }
 
     /// Counts an upstream answer.
-    pub fn count_status(&self, status: u16) {
+    pub(crate) fn count_status(&self, status: u16) {
         *self.statuses.lock().entry(status).or_default() += 1;
     }
 }
 
 /// What the pool is told about a key.
 #[must_use]
-pub fn pool_key(entry: &KeyEntry) -> KeyConfig {
+pub(crate) fn pool_key(entry: &KeyEntry) -> KeyConfig {
     KeyConfig {
         id: entry.secret.id(),
         name: entry.name.clone(),
@@ -258,7 +259,7 @@ pub fn pool_key(entry: &KeyEntry) -> KeyConfig {
         priority: entry.priority,
         tags: entry.tags.clone(),
         models: entry.models.clone(),
-        limits: entry.limits.clone(),
+        limits: entry.limits,
         quota_group: entry.quota_group.clone(),
         expires_at: entry.expires_at,
     }

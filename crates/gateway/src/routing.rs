@@ -9,7 +9,7 @@ use crate::provider::Provider;
 
 /// A provider and the model's name there.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub(crate) struct Target {
     /// Who serves it.
     pub provider: Arc<Provider>,
     /// The model's name at that provider.
@@ -18,7 +18,7 @@ pub struct Target {
 
 /// Why a model leads nowhere.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum RouteError {
+pub(crate) enum RouteError {
     /// The model form names a provider that is not configured.
     #[error("provider {name:?} is not configured; configured are: {known}")]
     UnknownProvider {
@@ -58,7 +58,11 @@ pub enum RouteError {
 /// Forms, in the order in which they are tried: an alias, `provider,model`, `provider/model` where
 /// the provider exists, a bare model that exactly one provider lists, the configured default, and at
 /// last the provider whose dialect the path speaks.
-pub fn route(live: &Live, dialect: Dialect, requested: &str) -> Result<Vec<Target>, RouteError> {
+pub(crate) fn route(
+    live: &Live,
+    dialect: Dialect,
+    requested: &str,
+) -> Result<Vec<Target>, RouteError> {
     let forms: Vec<&str> = match live.alias(requested) {
         Some(forms) => forms.iter().map(String::as_str).collect(),
         None => vec![requested],
@@ -136,7 +140,7 @@ fn target(provider: &Arc<Provider>, model: &str) -> Target {
 
 /// A dialect's name for people.
 #[must_use]
-pub fn dialect_name(dialect: Dialect) -> &'static str {
+pub(crate) fn dialect_name(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Anthropic => "Anthropic",
         Dialect::OpenAi => "OpenAI",

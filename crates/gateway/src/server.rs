@@ -186,6 +186,7 @@ impl RunningGateway {
     }
 
     /// Stops: no new connections, requests in flight finish within the configured time. Blocks.
+    #[must_use]
     pub fn shutdown(self) -> DrainReport {
         /// Often enough that a stop feels prompt.
         const LOOK_EVERY: Duration = Duration::from_millis(10);

@@ -18,7 +18,7 @@ use crate::secret::Secret;
 
 /// The file and what is in it.
 #[derive(Debug)]
-pub struct StateStore {
+pub(crate) struct StateStore {
     file: Option<PathBuf>,
     state: Mutex<State>,
 }
@@ -26,7 +26,7 @@ pub struct StateStore {
 /// All changes made through the admin API.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct State {
+pub(crate) struct State {
     /// Changes by provider name.
     pub providers: BTreeMap<String, ProviderState>,
 }
@@ -34,7 +34,7 @@ pub struct State {
 /// The changes made to one provider.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct ProviderState {
+pub(crate) struct ProviderState {
     /// A strategy set at run time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<StrategyChange>,
@@ -47,11 +47,11 @@ pub struct ProviderState {
 }
 
 /// What the configuration itself says about each provider's strategy, by provider name.
-pub type ConfiguredStrategies = BTreeMap<String, Strategy>;
+pub(crate) type ConfiguredStrategies = BTreeMap<String, Strategy>;
 
 /// A strategy set at run time, in force until the file's own strategy is edited.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct StrategyChange {
+pub(crate) struct StrategyChange {
     /// The strategy in force.
     pub set: Strategy,
     /// What the configuration said when it was set.
@@ -90,7 +90,7 @@ pub struct StateError {
 
 impl StateStore {
     /// Reads the file; a missing one is an empty state.
-    pub fn open(file: Option<PathBuf>) -> Result<Self, StateError> {
+    pub(crate) fn open(file: Option<PathBuf>) -> Result<Self, StateError> {
         let state = match &file {
             None => State::default(),
             Some(path) => read(path)?,
@@ -103,7 +103,7 @@ impl StateStore {
 
     /// Changes the state: on disk first, then in memory. On an error nothing has changed.
     /// Blocks on the disk.
-    pub fn update(&self, change: impl FnOnce(&mut State)) -> Result<(), StateError> {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut State)) -> Result<(), StateError> {
         let mut state = self.state.lock();
         let mut changed = state.clone();
         change(&mut changed);
@@ -119,7 +119,7 @@ impl StateStore {
     }
 
     /// Applies the stored changes to a configuration. Answers the strategies that it had by itself.
-    pub fn apply_to(&self, config: &mut GatewayConfig) -> ConfiguredStrategies {
+    pub(crate) fn apply_to(&self, config: &mut GatewayConfig) -> ConfiguredStrategies {
         let state = self.state.lock();
         let configured = config
             .providers
@@ -137,14 +137,14 @@ impl StateStore {
 
 impl State {
     /// The changes of one provider, made if there are none yet.
-    pub fn provider(&mut self, name: &str) -> &mut ProviderState {
+    pub(crate) fn provider(&mut self, name: &str) -> &mut ProviderState {
         self.providers.entry(name.to_owned()).or_default()
     }
 }
 
 impl ProviderState {
     /// Records that a key was added.
-    pub fn add(&mut self, entry: &KeyEntry) {
+    pub(crate) fn add(&mut self, entry: &KeyEntry) {
         let id = entry.secret.id();
         self.removed.retain(|removed| *removed != id);
         self.patched.remove(&id);
@@ -153,7 +153,7 @@ impl ProviderState {
     }
 
     /// Records that a key was removed.
-    pub fn remove(&mut self, id: KeyId) {
+    pub(crate) fn remove(&mut self, id: KeyId) {
         self.added.retain(|stored| stored.id() != id);
         self.patched.remove(&id);
         if !self.removed.contains(&id) {
@@ -162,7 +162,7 @@ impl ProviderState {
     }
 
     /// Records a change to a key, over earlier ones.
-    pub fn patch(&mut self, id: KeyId, patch: &KeyPatch) {
+    pub(crate) fn patch(&mut self, id: KeyId, patch: &KeyPatch) {
         self.patched.entry(id).or_default().merge(patch);
     }
 
@@ -206,7 +206,7 @@ impl From<&KeyEntry> for StoredKey {
             key: entry.secret.expose().to_owned(),
             name: entry.name.clone(),
             quota_group: entry.quota_group.clone(),
-            rate_limit: entry.limits.clone(),
+            rate_limit: entry.limits,
             priority: entry.priority,
             enabled: entry.enabled,
             tags: entry.tags.clone(),
@@ -222,7 +222,7 @@ impl From<&StoredKey> for KeyEntry {
             secret: Secret::new(stored.key.as_str()),
             name: stored.name.clone(),
             quota_group: stored.quota_group.clone(),
-            limits: stored.rate_limit.clone(),
+            limits: stored.rate_limit,
             priority: stored.priority,
             enabled: stored.enabled,
             tags: stored.tags.clone(),
@@ -234,7 +234,7 @@ impl From<&StoredKey> for KeyEntry {
 }
 
 /// Applies a change to a configured key.
-pub fn patch_entry(entry: &mut KeyEntry, patch: &KeyPatch) {
+pub(crate) fn patch_entry(entry: &mut KeyEntry, patch: &KeyPatch) {
     let changed = patch.clone().applied_to(&pool_key(entry));
     entry.name = changed.name;
     entry.enabled = changed.enabled;

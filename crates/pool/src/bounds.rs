@@ -34,14 +34,15 @@ pub const DEGRADED_RECOVERY: Duration = Duration::from_mins(5);
 /// A key that was denied a model is asked for it again after this long: access gets granted.
 pub const MODEL_DENIAL: Duration = Duration::from_hours(1);
 
-/// Waits before the first, second and third probe of an unavailable key; then the last one for
-/// ever (contract §4).
-pub const PROBE_SCHEDULE: [Duration; 4] = [
-    Duration::from_mins(1),
-    Duration::from_mins(5),
-    Duration::from_mins(30),
-    Duration::from_hours(1),
-];
+/// Waits before the first, second and third probe of an unavailable key, in probe intervals; then
+/// the last one for ever (contract §4).
+pub const PROBE_SCHEDULE: [u32; 4] = [1, 5, 30, 60];
+
+/// With this probe interval a dead key is probed after 1, 5 and 30 minutes, then hourly.
+pub const PROBE_INTERVAL_DEFAULT: Duration = Duration::from_mins(1);
+
+/// A shorter interval would be an attack on the provider.
+pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 /// A returning key takes one request at a time until one succeeds, or until its trial request has
 /// been under way this long: a provider refuses at once, while a long stream succeeds late.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::bounds::{GROUPS_MAX, KEYS_MAX, LIMIT_MAX};
+use crate::bounds::{GROUPS_MAX, KEYS_MAX, LIMIT_MAX, PROBE_INTERVAL_DEFAULT};
 use crate::id::KeyId;
 use crate::limits::{Dimension, Limits};
 use crate::strategy::Strategy;
@@ -111,7 +113,7 @@ impl KeyConfig {
 }
 
 /// A whole pool: one provider's keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolConfig {
     /// Which key goes next.
@@ -122,8 +124,23 @@ pub struct PoolConfig {
     pub quota_groups: Vec<(String, Limits)>,
     /// The keys; their order is the order of the strategies that follow one.
     pub keys: Vec<KeyConfig>,
+    /// Unit of the probes of dead keys: after 1, 5 and 30 of it, then every 60.
+    pub probe_interval: Duration,
     /// Seed of every random choice: equal seeds and events give equal answers.
     pub seed: u64,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            window: Window::default(),
+            quota_groups: Vec::new(),
+            keys: Vec::new(),
+            probe_interval: PROBE_INTERVAL_DEFAULT,
+            seed: 0,
+        }
+    }
 }
 
 /// Why a configuration cannot be taken.

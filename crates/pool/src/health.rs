@@ -8,8 +8,8 @@
 //! | success | +1 | a trial passes |
 //! | fault | −5 | degraded below 70, until above 80 or five minutes without an error |
 //! | 429 | −5 if declared limits should have foreseen it | rate-limited until the reset |
-//! | key refused | 0 | unavailable; probed after 1, 5, 30 minutes, then hourly |
-//! | out of credit | – | unavailable until it returns; else probed hourly |
+//! | key refused | 0 | unavailable; probed after 1, 5, 30 probe intervals, then every 60 |
+//! | out of credit | – | unavailable until it returns; else probed every 60 intervals |
 //! | client's mistake, client gone, provider overloaded | – | – |
 //!
 //! Refusals of a burst that was on its way together are one event. Every way back, save that from
@@ -18,7 +18,9 @@
 //! Worked example: seven faults take a key from 100 to 65: degraded. With 16 successes it is at 81:
 //! healthy. Left alone instead it is healthy five minutes after the last fault, with score 81.
 
-use crate::bounds::{DEGRADED_RECOVERY, PROBE_SCHEDULE};
+use std::time::Duration;
+
+use crate::bounds::{DEGRADED_RECOVERY, PROBE_INTERVAL_MIN, PROBE_SCHEDULE};
 use crate::cooldown::Cooldown;
 use crate::id::KeyId;
 use crate::output::WakeReason;
@@ -47,6 +49,7 @@ struct Outage {
     ends_at: Option<Timestamp>,
     next_probe: Timestamp,
     failed_probes: usize,
+    probe_interval: Duration,
 }
 
 impl Outage {
@@ -56,11 +59,8 @@ impl Outage {
             OutageCause::Invalid => self.failed_probes.min(last),
             OutageCause::OutOfCredit => last,
         };
-        let wait = PROBE_SCHEDULE
-            .get(step)
-            .copied()
-            .unwrap_or(DEGRADED_RECOVERY);
-        self.next_probe = now + wait;
+        let intervals = PROBE_SCHEDULE.get(step).copied().unwrap_or(1);
+        self.next_probe = now + self.probe_interval.saturating_mul(intervals);
     }
 }
 
@@ -73,6 +73,7 @@ pub(crate) struct Health {
     cooldown: Cooldown,
     outage: Option<Outage>,
     trial: Trial,
+    probe_interval: Duration,
 }
 
 /// What the passing of time changed.
@@ -87,7 +88,8 @@ pub(crate) struct Elapsed {
 }
 
 impl Health {
-    pub(crate) fn new() -> Self {
+    /// Full health; dead, it would be probed by multiples of `probe_interval`.
+    pub(crate) fn new(probe_interval: Duration) -> Self {
         Self {
             score: SCORE_MAX,
             degraded: false,
@@ -96,6 +98,7 @@ impl Health {
             cooldown: Cooldown::default(),
             outage: None,
             trial: Trial::Passed,
+            probe_interval: probe_interval.max(PROBE_INTERVAL_MIN),
         }
     }
 
@@ -244,6 +247,7 @@ impl Health {
             ends_at,
             next_probe: now,
             failed_probes: 0,
+            probe_interval: self.probe_interval,
         };
         outage.schedule_probe(now);
         self.outage = Some(outage);
@@ -291,6 +295,14 @@ impl Health {
         if self.is_out() {
             self.cooldown = Cooldown::default();
             self.come_back();
+        }
+    }
+
+    /// Probes scheduled from now on follow this interval.
+    pub(crate) fn set_probe_interval(&mut self, interval: Duration) {
+        self.probe_interval = interval.max(PROBE_INTERVAL_MIN);
+        if let Some(outage) = &mut self.outage {
+            outage.probe_interval = self.probe_interval;
         }
     }
 

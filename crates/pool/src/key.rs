@@ -1,20 +1,20 @@
 //! One key with all that the pool knows of it.
 
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
 use crate::bars::{BarKind, ModelBars};
-use crate::bounds::ERROR_MESSAGE_MAX;
 use crate::config::{KeyConfig, Window};
 use crate::health::Health;
 use crate::id::KeyId;
-use crate::latency::Latencies;
 use crate::meters::Meters;
-use crate::outcome::{ErrorNote, FaultKind, Usage, Verdict};
 use crate::output::WakeReason;
 use crate::ramp::Ramp;
 use crate::recent::RecentLoad;
+use crate::record::Record;
 use crate::slab::Handle;
-use crate::snapshot::{ErrorCounts, KeySnapshot, KeyState};
+use crate::snapshot::{KeySnapshot, KeyState};
 use crate::time::Timestamp;
 
 /// Where a key is with regard to selection.
@@ -29,6 +29,8 @@ pub(crate) enum Place {
     Out,
 }
 
+/// What picks and refusals read lies inside; what only grants, settlements and people read lies
+/// behind pointers. In large pools a key costs what it costs in cache lines.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) id: KeyId,
@@ -48,13 +50,7 @@ pub(crate) struct Key {
     /// The entry in the timers that counts.
     pub(crate) timer: Option<Timestamp>,
     pub(crate) bars: ModelBars,
-    pub(crate) last_used: Option<Timestamp>,
-    requests: u64,
-    successes: u64,
-    counts: ErrorCounts,
-    usage: Usage,
-    latencies: Option<Box<Latencies>>,
-    last_error: Option<Box<(Timestamp, ErrorNote)>>,
+    pub(crate) record: Box<Record>,
     pub(crate) config: Box<KeyConfig>,
 }
 
@@ -65,8 +61,9 @@ impl Key {
         window: Window,
         position: u64,
         next_lease: u64,
+        probe_interval: Duration,
     ) -> Self {
-        let mut health = Health::new();
+        let mut health = Health::new(probe_interval);
         health.set_expiry(now, config.expires_at);
         Self {
             id: config.id,
@@ -82,13 +79,7 @@ impl Key {
             shown: health.state(),
             timer: None,
             bars: ModelBars::default(),
-            last_used: None,
-            requests: 0,
-            successes: 0,
-            counts: ErrorCounts::default(),
-            usage: Usage::default(),
-            latencies: None,
-            last_error: None,
+            record: Box::default(),
             config: Box::new(config),
         }
     }
@@ -107,68 +98,23 @@ impl Key {
         wanted.iter().all(|tag| self.config.tags.contains(tag))
     }
 
-    pub(crate) fn count_grant(&mut self, now: Timestamp) {
-        self.requests = self.requests.saturating_add(1);
-        self.last_used = Some(now);
-    }
-
-    /// Counts the end of an attempt; health and meters are told elsewhere.
-    pub(crate) fn count_outcome(&mut self, verdict: &Verdict, usage: &Usage) {
-        self.usage.add(usage);
-        let counts = &mut self.counts;
-        let count = match verdict {
-            Verdict::Success => &mut self.successes,
-            Verdict::ClientError => &mut counts.client_error,
-            Verdict::Cancelled => &mut counts.cancelled,
-            Verdict::Overloaded => &mut counts.overloaded,
-            Verdict::Fault(FaultKind::ServerError) => &mut counts.server_error,
-            Verdict::Fault(FaultKind::Timeout) => &mut counts.timeout,
-            Verdict::Fault(FaultKind::Reset) => &mut counts.reset,
-            Verdict::Fault(FaultKind::Garbage) => &mut counts.garbage,
-            Verdict::RateLimited { .. } => &mut counts.rate_limited,
-            Verdict::Invalid => &mut counts.invalid,
-            Verdict::OutOfCredit { .. } => &mut counts.out_of_credit,
-            Verdict::ModelDenied => &mut counts.model_denied,
-        };
-        *count = count.saturating_add(1);
-    }
-
-    pub(crate) fn record_latency(&mut self, latency: std::time::Duration) {
-        self.latencies
-            .get_or_insert_with(|| Box::new(Latencies::new()))
-            .record(latency);
-    }
-
-    pub(crate) fn note_error(&mut self, now: Timestamp, note: &ErrorNote) {
-        let message = note.message.chars().take(ERROR_MESSAGE_MAX).collect();
-        let code = note.code.chars().take(ERROR_MESSAGE_MAX).collect();
-        self.last_error = Some(Box::new((
-            now,
-            ErrorNote {
-                status: note.status,
-                code,
-                message,
-            },
-        )));
-    }
-
     pub(crate) fn snapshot(&self, now: Timestamp) -> KeySnapshot {
-        let percentile = |percent| self.latencies.as_ref()?.percentile(percent);
+        let record = &self.record;
         KeySnapshot {
             config: KeyConfig::clone(&self.config),
             state: self.health.state(),
             health_score: self.health.score(),
-            requests: self.requests,
-            successes: self.successes,
-            errors: self.counts.errors(),
-            errors_by_class: self.counts,
-            usage: self.usage,
+            requests: record.requests,
+            successes: record.successes,
+            errors: record.counts.errors(),
+            errors_by_class: record.counts,
+            usage: record.usage,
             in_flight: self.meters.in_flight(),
-            last_used: self.last_used,
+            last_used: record.last_used,
             rate_limited_until: self.health.cooling_until(),
-            last_error: self.last_error.as_deref().cloned(),
-            latency_p50: percentile(50),
-            latency_p99: percentile(99),
+            last_error: record.last_error.clone(),
+            latency_p50: record.latencies.percentile(50),
+            latency_p99: record.latencies.percentile(99),
             meters: self.meters.snapshot(now),
             barred_models: self
                 .bars

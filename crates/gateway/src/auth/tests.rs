@@ -13,7 +13,7 @@ fn config(client_key: Option<&str>, admin_token: Option<&str>) -> GatewayConfig 
             listen: None,
         },
         known_hosts: vec!["gateway.example".to_owned()],
-        health_check_interval: std::time::Duration::from_secs(60),
+        health_check_interval: std::time::Duration::from_mins(1),
         retry: RetryConfig::default(),
         timeouts: Timeouts::default(),
         bounds: Bounds::default(),

@@ -30,7 +30,7 @@ use crate::upstream::{OpenRequest, SendError, UpstreamClient};
 
 /// What an attempt needs besides its settlement.
 #[derive(Debug)]
-pub struct Attempt<'a> {
+pub(super) struct Attempt<'a> {
     /// The worker's connections.
     pub upstream: &'a UpstreamClient,
     /// The gateway's counters.
@@ -47,7 +47,7 @@ pub struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Runs the attempt. The lease is settled in every case, now or when the answer ends.
-    pub async fn run(self, settlement: Settlement) -> Result<Response<AnswerBody>, Failure> {
+    pub(super) async fn run(self, settlement: Settlement) -> Result<Response<AnswerBody>, Failure> {
         let request = match self.upstream_request(&settlement) {
             Ok(request) => request,
             Err(reason) => return Err(Failure::not_sent(settlement, &reason)),
@@ -99,7 +99,10 @@ impl Attempt<'_> {
         if client.endpoint.dialect() == Dialect::Anthropic {
             // The API demands it; a plain `curl` has none, every SDK sends its own.
             let version = HeaderValue::from_static(ANTHROPIC_VERSION);
-            request.headers_mut().entry(ANTHROPIC_VERSION_HEADER).or_insert(version);
+            request
+                .headers_mut()
+                .entry(ANTHROPIC_VERSION_HEADER)
+                .or_insert(version);
         }
         Ok(request)
     }
@@ -222,7 +225,7 @@ impl Attempt<'_> {
 }
 
 /// An upstream's head with a body of ours.
-pub fn answer(parts: &Parts, body: AnswerBody) -> Response<AnswerBody> {
+pub(super) fn answer(parts: &Parts, body: AnswerBody) -> Response<AnswerBody> {
     let mut response = Response::new(body);
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers::for_client(&parts.headers);
@@ -298,13 +301,13 @@ fn looks_like_json(body: &[u8]) -> bool {
 
 /// Whether the usage chunk of this request's stream has to be asked for.
 #[must_use]
-pub fn wants_usage(endpoint: Endpoint, peek: &keypool_wire::Peek) -> bool {
+pub(super) fn wants_usage(endpoint: Endpoint, peek: &keypool_wire::Peek) -> bool {
     endpoint == Endpoint::ChatCompletions && peek.stream && !peek.asks_usage
 }
 
 /// Whether a provider understands `stream_options`. Mistral states the usage of a stream unasked, and
 /// refuses members that it does not know.
 #[must_use]
-pub fn takes_stream_options(provider: ProviderKind) -> bool {
+pub(super) fn takes_stream_options(provider: ProviderKind) -> bool {
     provider != ProviderKind::Mistral
 }

@@ -17,7 +17,7 @@ use crate::traffic::settlement::{Ending, Settlement};
 
 /// A failed attempt.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     /// The key it failed with.
     pub key: KeyId,
     /// The key's mask, for the log.
@@ -44,7 +44,7 @@ struct Suspicion {
 
 /// What can be done for a request whose attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cure {
+pub(super) enum Cure {
     /// Another key may serve it.
     OtherKey,
     /// The same key may, once more.
@@ -55,7 +55,7 @@ pub enum Cure {
 
 /// Kinds of trouble, as a client would be told of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
+pub(super) enum FailureKind {
     /// The request is at fault.
     Request,
     /// The key has no quota left for now.
@@ -89,7 +89,7 @@ struct Blame {
 
 impl Failure {
     /// The provider answered with an error status.
-    pub fn judged(settlement: Settlement, parts: Parts, body: Bytes) -> Self {
+    pub(super) fn judged(settlement: Settlement, parts: Parts, body: Bytes) -> Self {
         let status = parts.status.as_u16();
         let now = settlement.provider.pool.time().now();
         let kind = settlement.provider.settings().kind;
@@ -113,7 +113,7 @@ impl Failure {
     }
 
     /// The first event of a stream was an error.
-    pub fn in_stream(settlement: Settlement, error: &StreamError) -> Self {
+    pub(super) fn in_stream(settlement: Settlement, error: &StreamError) -> Self {
         let kind = settlement.provider.settings().kind;
         let now = settlement.provider.pool.time().now();
         let judged = error.judge(kind, now.as_unix_micros());
@@ -126,7 +126,7 @@ impl Failure {
     }
 
     /// No connection, so the provider never saw the request.
-    pub fn not_sent(settlement: Settlement, reason: &str) -> Self {
+    pub(super) fn not_sent(settlement: Settlement, reason: &str) -> Self {
         let own = OwnError {
             status: 502,
             code: "upstream_unreachable",
@@ -136,7 +136,7 @@ impl Failure {
     }
 
     /// Nothing came in time.
-    pub fn silent(settlement: Settlement, waited: Duration) -> Self {
+    pub(super) fn silent(settlement: Settlement, waited: Duration) -> Self {
         let reason = format!("no answer within {} ms", waited.as_millis());
         let own = OwnError {
             status: 504,
@@ -154,7 +154,7 @@ impl Failure {
     }
 
     /// The connection broke, or what came could not be read.
-    pub fn broken(settlement: Settlement, fault: FaultKind, reason: &str) -> Self {
+    pub(super) fn broken(settlement: Settlement, fault: FaultKind, reason: &str) -> Self {
         let own = OwnError {
             status: 502,
             code: "upstream_broken",
@@ -164,8 +164,8 @@ impl Failure {
     }
 
     /// A success status with a body that is no answer.
-    pub fn garbage(settlement: Settlement, parts: &Parts, body: &Bytes) -> Self {
-        let excerpt = keypool_wire::excerpt(&String::from_utf8_lossy(start_of(&body)));
+    pub(super) fn garbage(settlement: Settlement, parts: &Parts, body: &Bytes) -> Self {
+        let excerpt = keypool_wire::excerpt(&String::from_utf8_lossy(start_of(body)));
         let reason = format!(
             "{} with a body that is no JSON: {excerpt}",
             parts.status.as_u16()
@@ -186,7 +186,7 @@ impl Failure {
 
     /// The answer to give when nothing cures it.
     #[must_use]
-    pub fn into_response(
+    pub(super) fn into_response(
         self,
         dialect: keypool_wire::Dialect,
         retry: Retry,
@@ -202,7 +202,7 @@ impl Failure {
     }
 
     /// Another key served the same request: so the key, and not the request, was at fault.
-    pub fn confirm_suspicion(&mut self) {
+    pub(super) fn confirm_suspicion(&mut self) {
         if let Some(suspicion) = self.suspicion.take() {
             suspicion.confirm();
         }
@@ -210,7 +210,7 @@ impl Failure {
 
     /// Whether its key is blamed only if another key does better.
     #[must_use]
-    pub fn is_suspicion(&self) -> bool {
+    pub(super) fn is_suspicion(&self) -> bool {
         self.suspicion.is_some()
     }
 
@@ -338,7 +338,7 @@ fn settle(settlement: Settlement, blame: Blame) {
 }
 
 /// The pool's verdict; `None` for a suspicion that waits for confirmation.
-pub fn verdict_of(verdict: &KeyVerdict) -> Option<Verdict> {
+pub(super) fn verdict_of(verdict: &KeyVerdict) -> Option<Verdict> {
     let at = |micros: Option<u64>| micros.map(Timestamp::from_unix_micros);
     Some(match *verdict {
         KeyVerdict::Suspect => return None,
@@ -404,7 +404,7 @@ fn start_of(body: &[u8]) -> &[u8] {
 }
 
 /// An answer's headers, as the dialects read them.
-pub fn upstream_headers(headers: &HeaderMap) -> impl Headers + '_ {
+pub(crate) fn upstream_headers(headers: &HeaderMap) -> impl Headers + '_ {
     struct Map<'a>(&'a HeaderMap);
     impl Headers for Map<'_> {
         fn get(&self, name: &str) -> Option<&str> {

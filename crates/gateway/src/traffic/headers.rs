@@ -7,10 +7,11 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header in which a client says which version of Anthropic's API it speaks.
-pub const ANTHROPIC_VERSION_HEADER: HeaderName = HeaderName::from_static("anthropic-version");
+pub(crate) const ANTHROPIC_VERSION_HEADER: HeaderName =
+    HeaderName::from_static("anthropic-version");
 
 /// The version that is spoken for a client that names none, and in probes.
-pub const ANTHROPIC_VERSION: &str = "2023-06-01";
+pub(crate) const ANTHROPIC_VERSION: &str = "2023-06-01";
 
 /// What every own header begins with.
 const OWN_PREFIX: &str = "x-keypool-";
@@ -27,7 +28,7 @@ const CREDENTIALS: [&str; 3] = ["x-api-key", "x-goog-api-key", "api-key"];
 /// credentials, cookies, what a browser adds (a provider may refuse a request with an `Origin`),
 /// and the gateway's own options. The encoding is set so that usage can be read.
 #[must_use]
-pub fn for_upstream(client: &HeaderMap) -> HeaderMap {
+pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {
     let named = named_by_connection(client);
     let mut headers = HeaderMap::with_capacity(client.len() + 2);
     for (name, value) in client {
@@ -52,7 +53,7 @@ pub fn for_upstream(client: &HeaderMap) -> HeaderMap {
 ///
 /// Quota headers and `retry-after` speak of one key, not of the pool, and are left out.
 #[must_use]
-pub fn for_client(upstream: &HeaderMap) -> HeaderMap {
+pub(super) fn for_client(upstream: &HeaderMap) -> HeaderMap {
     let named = named_by_connection(upstream);
     let mut headers = HeaderMap::with_capacity(upstream.len() + 5);
     for (name, value) in upstream {
@@ -71,7 +72,7 @@ pub fn for_client(upstream: &HeaderMap) -> HeaderMap {
 
 /// The query string without the client's key, which some clients put there.
 #[must_use]
-pub fn query_for_upstream(query: &str) -> Option<String> {
+pub(super) fn query_for_upstream(query: &str) -> Option<String> {
     let kept: Vec<&str> = query
         .split('&')
         .filter(|pair| !pair.is_empty() && *pair != "key" && !pair.starts_with("key="))

@@ -29,14 +29,14 @@ use crate::upstream::UpstreamClient;
 
 /// Who answered a request, for the headers that tell the client.
 #[derive(Debug, Default)]
-pub struct Trail {
+pub(super) struct Trail {
     /// How many attempts were made.
     pub attempts: u32,
     served_by: Option<(String, String)>,
 }
 
 /// A request under way.
-pub struct Journey<'a> {
+pub(super) struct Journey<'a> {
     core: &'a Core,
     live: &'a Live,
     upstream: &'a UpstreamClient,
@@ -61,7 +61,7 @@ enum NotAdmitted {
 impl<'a> Journey<'a> {
     /// Begins a journey.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         core: &'a Core,
         live: &'a Live,
         upstream: &'a UpstreamClient,
@@ -81,7 +81,7 @@ impl<'a> Journey<'a> {
     }
 
     /// Runs it to its end.
-    pub async fn run(mut self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
+    pub(super) async fn run(mut self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
         for target in targets {
             if let Some(mut response) = self.try_target(target).await {
                 target.provider.write_quota_headers(response.headers_mut());
@@ -244,16 +244,16 @@ impl<'a> Journey<'a> {
             self.suspicions.clear();
             return (failure.into_response(dialect, Retry::Unsaid), self.trail);
         }
-        let room_at = targets.iter().find_map(|target| self.room_in(target));
+        let room_in = self.room_in(targets);
         let response = match self.last_failure.take() {
             Some(failure) => match failure.kind {
-                FailureKind::Quota => no_room(dialect, room_at),
-                FailureKind::Key => match room_at {
-                    Some(_) => no_room(dialect, room_at),
+                FailureKind::Quota => no_room(dialect, room_in),
+                FailureKind::Key => match room_in {
+                    Some(_) => no_room(dialect, room_in),
                     None => unavailable(dialect, self.last_refusal.as_ref()),
                 },
                 FailureKind::Overload => {
-                    let wait = room_at.unwrap_or(limits::OVERLOAD_RETRY_AFTER);
+                    let wait = room_in.unwrap_or(limits::OVERLOAD_RETRY_AFTER);
                     failure.into_response(dialect, Retry::After(wait))
                 }
                 FailureKind::Request
@@ -262,32 +262,39 @@ impl<'a> Journey<'a> {
                 | FailureKind::Broken => failure.into_response(dialect, Retry::Unsaid),
             },
             None => match &self.last_refusal {
-                Some((provider, refusal)) => refused(dialect, provider, refusal, room_at),
+                Some((provider, refusal)) => refused(dialect, provider, refusal, room_in),
                 None => out_of_time(dialect),
             },
         };
         (response, self.trail)
     }
 
-    /// How long until some key of the target has room for this request, if it ever will.
-    fn room_in(&self, target: &Target) -> Option<Duration> {
-        let provider = &target.provider;
-        match provider.pool.admit(&self.demand(target, &[])) {
-            Admission::Granted(lease) => {
-                give_back(provider, lease);
-                Some(Duration::ZERO)
-            }
-            Admission::Refused(refusal) => {
-                let at = refusal.retry_at?;
-                Some(at.saturating_duration_since(self.core.time.now()))
-            }
-        }
+    /// How long until some key of the targets has room for this request, if it ever will. The keys
+    /// that were tried count again.
+    fn room_in(&self, targets: &[Target]) -> Option<Duration> {
+        let now = self.core.time.now();
+        let untried = match &self.last_refusal {
+            Some((_, refusal)) if self.trail.attempts == 0 => refusal.retry_at,
+            _ => targets.iter().find_map(|target| {
+                let demand = self.demand(target, &[]);
+                match target
+                    .provider
+                    .pool
+                    .with(|pool, now| pool.explain(now, &demand))
+                    .refusal
+                {
+                    None => Some(now),
+                    Some(refusal) => refusal.retry_at,
+                }
+            }),
+        };
+        untried.map(|at| at.saturating_duration_since(now))
     }
 }
 
 impl Trail {
     /// Tells the client who answered.
-    pub fn write_to(&self, response: &mut Response<AnswerBody>, request_id: &str) {
+    pub(super) fn write_to(&self, response: &mut Response<AnswerBody>, request_id: &str) {
         let headers = response.headers_mut();
         let mut set = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -320,10 +327,10 @@ fn refused(
     dialect: keypool_wire::Dialect,
     provider: &Provider,
     refusal: &Refusal,
-    room_at: Option<Duration>,
+    room_in: Option<Duration>,
 ) -> Response<AnswerBody> {
     let (status, code) = match refusal.reason {
-        RefusalReason::NoRoom => return no_room(dialect, room_at),
+        RefusalReason::NoRoom => return no_room(dialect, room_in),
         RefusalReason::NoKeys => (503, "no_keys"),
         RefusalReason::NoKeyForModel => (404, "no_key_for_model"),
         RefusalReason::NoKeyForTags => (404, "no_key_for_tags"),
@@ -331,7 +338,7 @@ fn refused(
         RefusalReason::AllUnavailable | RefusalReason::AllTried => (503, "all_keys_unavailable"),
     };
     let message = format!("provider {}: {}", provider.name, refusal.reason);
-    let retry = match (refusal.reason, room_at) {
+    let retry = match (refusal.reason, room_in) {
         (RefusalReason::AllUnavailable | RefusalReason::AllTried, Some(wait)) => Retry::After(wait),
         _ => Retry::Never,
     };
@@ -346,8 +353,8 @@ fn refused(
     )
 }
 
-fn no_room(dialect: keypool_wire::Dialect, room_at: Option<Duration>) -> Response<AnswerBody> {
-    let wait = room_at.unwrap_or(limits::OVERLOAD_RETRY_AFTER);
+fn no_room(dialect: keypool_wire::Dialect, room_in: Option<Duration>) -> Response<AnswerBody> {
+    let wait = room_in.unwrap_or(limits::OVERLOAD_RETRY_AFTER);
     let message = format!(
         "no key has room for this request now; there will be room in {:.1} s",
         wait.as_secs_f64()

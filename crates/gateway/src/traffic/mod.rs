@@ -6,7 +6,7 @@ mod headers;
 mod journey;
 mod models;
 mod quota_headers;
-pub mod relay;
+pub(crate) mod relay;
 mod request;
 mod settlement;
 
@@ -20,15 +20,15 @@ use crate::body::AnswerBody;
 use crate::core::Core;
 use crate::routing::{RouteError, route};
 use crate::upstream::UpstreamClient;
-pub use failure::upstream_headers;
-pub use headers::{ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
+pub(crate) use failure::upstream_headers;
+pub(crate) use headers::{ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
 use journey::{Journey, Trail};
-pub use models::list_models;
-pub use quota_headers::QuotaHeaders;
+pub(crate) use models::list_models;
+pub(crate) use quota_headers::QuotaHeaders;
 use request::{Arrival, ClientRequest};
 
 /// Serves one request for an answer of a model.
-pub async fn serve(
+pub(crate) async fn serve(
     core: &Core,
     upstream: &UpstreamClient,
     endpoint: Endpoint,
@@ -86,7 +86,7 @@ async fn serve_arrival(
 }
 
 /// The answer to a request that is not let in.
-pub fn denied(denied: Denied) -> (OwnError, Retry) {
+pub(crate) fn denied(denied: Denied) -> (OwnError, Retry) {
     let (status, code) = match denied {
         Denied::Credentials => (401, "invalid_gateway_key"),
         Denied::UnknownHost => (403, "unknown_host"),

@@ -22,7 +22,7 @@ fn dialect_of(headers: &HeaderMap) -> Dialect {
 
 /// Lists every alias, and every model that the configuration names, as `provider,model`.
 #[must_use]
-pub fn list_models(live: &Live, headers: &HeaderMap) -> Value {
+pub(crate) fn list_models(live: &Live, headers: &HeaderMap) -> Value {
     let aliases = live
         .config
         .aliases

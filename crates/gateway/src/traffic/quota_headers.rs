@@ -18,7 +18,7 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// The headers as they were a moment ago.
 #[derive(Debug, Default)]
-pub struct QuotaHeaders(ArcSwap<Made>);
+pub(crate) struct QuotaHeaders(ArcSwap<Made>);
 
 #[derive(Debug, Default)]
 struct Made {
@@ -28,24 +28,35 @@ struct Made {
 
 impl QuotaHeaders {
     /// Adds the headers to an answer.
-    pub fn write_to(&self, headers: &mut HeaderMap, pool: &SharedPool, dialect: Dialect) {
+    pub(crate) fn write_to(&self, headers: &mut HeaderMap, pool: &SharedPool, dialect: Dialect) {
         let now = pool.time().now();
         let made = self.0.load();
-        if made.at.is_some_and(|at| now.saturating_duration_since(at) < FRESH) {
+        if made
+            .at
+            .is_some_and(|at| now.saturating_duration_since(at) < FRESH)
+        {
             headers.extend(made.headers.clone());
             return;
         }
-        let totals = pool.with(|pool, now| pool.quota_totals(now));
+        let totals = pool.with(keypool_pool::Pool::quota_totals);
         let fresh = quota_headers(dialect, &totals, now);
         headers.extend(fresh.clone());
-        self.0.store(Made { at: Some(now), headers: fresh }.into());
+        self.0.store(
+            Made {
+                at: Some(now),
+                headers: fresh,
+            }
+            .into(),
+        );
     }
 }
 
 fn quota_headers(dialect: Dialect, totals: &[MeterSnapshot], now: Timestamp) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for total in totals {
-        let Some([limit, remaining, reset]) = names(dialect, total.dimension) else { continue };
+        let Some([limit, remaining, reset]) = names(dialect, total.dimension) else {
+            continue;
+        };
         let reset_text = match dialect {
             Dialect::Anthropic => rfc3339(total.resets_at),
             Dialect::OpenAi | Dialect::Gemini => {
@@ -101,7 +112,9 @@ fn names(dialect: Dialect, dimension: Dimension) -> Option<[HeaderName; 3]> {
 
 fn rfc3339(at: Timestamp) -> String {
     let seconds = i64::try_from(at.as_unix_micros().div_ceil(1_000_000)).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds).map(|at| at.to_string()).unwrap_or_default()
+    jiff::Timestamp::from_second(seconds)
+        .map(|at| at.to_string())
+        .unwrap_or_default()
 }
 
 /// A duration as Go writes it, which is how `OpenAI` does: `6m0s`, `1s`, `20ms`.
@@ -126,17 +139,30 @@ mod tests {
 
     fn total(dimension: Dimension) -> MeterSnapshot {
         let resets_at = NOW + Duration::from_secs(90);
-        MeterSnapshot { dimension, limit: 150, used: 20, reserved: 5, remaining: 125, resets_at }
+        MeterSnapshot {
+            dimension,
+            limit: 150,
+            used: 20,
+            reserved: 5,
+            remaining: 125,
+            resets_at,
+        }
     }
 
     #[test]
     fn each_dialect_gets_its_own_names_and_its_own_form_of_reset() {
-        let totals = [total(Dimension::RequestsPerMinute), total(Dimension::RequestsPerDay)];
+        let totals = [
+            total(Dimension::RequestsPerMinute),
+            total(Dimension::RequestsPerDay),
+        ];
         let anthropic = quota_headers(Dialect::Anthropic, &totals, NOW);
         assert_eq!(anthropic.len(), 3);
         assert_eq!(anthropic["anthropic-ratelimit-requests-limit"], "150");
         assert_eq!(anthropic["anthropic-ratelimit-requests-remaining"], "125");
-        assert_eq!(anthropic["anthropic-ratelimit-requests-reset"], "2023-11-14T22:14:50Z");
+        assert_eq!(
+            anthropic["anthropic-ratelimit-requests-reset"],
+            "2023-11-14T22:14:50Z"
+        );
         let openai = quota_headers(Dialect::OpenAi, &totals, NOW);
         assert_eq!(openai["x-ratelimit-limit-requests"], "150");
         assert_eq!(openai["x-ratelimit-reset-requests"], "1m30s");
@@ -144,7 +170,12 @@ mod tests {
 
     #[test]
     fn durations_read_as_go_writes_them() {
-        for (millis, text) in [(20, "20ms"), (1000, "1s"), (360_000, "6m0s"), (3_723_000, "1h2m3s")] {
+        for (millis, text) in [
+            (20, "20ms"),
+            (1000, "1s"),
+            (360_000, "6m0s"),
+            (3_723_000, "1h2m3s"),
+        ] {
             assert_eq!(duration_text(Duration::from_millis(millis)), text);
         }
     }

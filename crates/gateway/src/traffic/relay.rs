@@ -31,7 +31,7 @@ use crate::upstream::OpenRequest;
 
 /// The body of a relayed answer.
 #[derive(Debug)]
-pub struct Relay {
+pub(crate) struct Relay {
     upstream: Incoming,
     scan: Option<Scan>,
     /// Whole events, or plain bytes, on their way to the client.
@@ -49,7 +49,7 @@ pub struct Relay {
 
 /// What an event stream is read with. It also holds the unfinished event.
 #[derive(Debug)]
-pub struct Scan {
+pub(crate) struct Scan {
     /// Finds the events.
     pub splitter: SseSplitter,
     /// Reads them.
@@ -61,7 +61,7 @@ pub struct Scan {
 
 /// What became of a chunk.
 #[derive(Debug, Default)]
-pub struct Scanned {
+pub(crate) struct Scanned {
     /// Something that a client can use came: content, the end, or an error.
     pub committing: bool,
     /// An error event that came before anything else a client could use.
@@ -70,12 +70,12 @@ pub struct Scanned {
 
 /// Counts open streams for as long as it lives.
 #[derive(Debug)]
-pub struct StreamCount(Arc<AtomicU64>);
+pub(crate) struct StreamCount(Arc<AtomicU64>);
 
 impl StreamCount {
     /// Counts one more open stream.
     #[must_use]
-    pub fn new(count: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(count: Arc<AtomicU64>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
@@ -90,7 +90,7 @@ impl Drop for StreamCount {
 impl Scan {
     /// Reads a stream with `meter`.
     #[must_use]
-    pub fn new(meter: StreamMeter) -> Self {
+    pub(crate) fn new(meter: StreamMeter) -> Self {
         Self {
             splitter: SseSplitter::default(),
             meter,
@@ -100,7 +100,7 @@ impl Scan {
     }
 
     /// Takes a chunk in; whole events that the client should see are added to `out`.
-    pub fn take_in(
+    pub(crate) fn take_in(
         &mut self,
         chunk: &Bytes,
         out: &mut VecDeque<Bytes>,
@@ -147,7 +147,7 @@ impl Scan {
 
 impl Scan {
     /// Takes the end of the stream in: an event that lacks only its blank line counts, and goes out.
-    pub fn finish(&mut self, out: &mut VecDeque<Bytes>) {
+    pub(crate) fn finish(&mut self, out: &mut VecDeque<Bytes>) {
         let Self {
             splitter,
             meter,
@@ -209,7 +209,7 @@ impl IdleClock {
 
 /// What a relay begins with.
 #[derive(Debug)]
-pub struct RelayStart {
+pub(crate) struct RelayStart {
     /// The upstream's body.
     pub upstream: Incoming,
     /// How to read it; `None` passes bytes on unread.
@@ -229,7 +229,7 @@ pub struct RelayStart {
 impl Relay {
     /// Begins to relay.
     #[must_use]
-    pub fn new(start: RelayStart) -> Self {
+    pub(crate) fn new(start: RelayStart) -> Self {
         let ready_bytes = start.held.iter().map(Bytes::len).sum();
         Self {
             upstream: start.upstream,

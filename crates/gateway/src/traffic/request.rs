@@ -18,7 +18,7 @@ const TAGS_HEADER: &str = "x-keypool-tags";
 
 /// Everything about one client request that its attempts need.
 #[derive(Debug)]
-pub struct ClientRequest {
+pub(crate) struct ClientRequest {
     /// Names the request in logs and in the answer's headers.
     pub id: String,
     /// What is asked for.
@@ -33,15 +33,13 @@ pub struct ClientRequest {
     pub query: Option<String>,
     /// Only keys with all of these tags may serve it.
     pub tags: Vec<String>,
-    /// When it arrived.
-    pub arrived: Timestamp,
     /// Past this instant no attempt begins or is waited for.
     pub deadline: Timestamp,
 }
 
 /// What identifies a request before its body is read.
 #[derive(Debug)]
-pub struct Arrival {
+pub(crate) struct Arrival {
     /// The request's id.
     pub id: String,
     /// When its head arrived.
@@ -50,7 +48,7 @@ pub struct Arrival {
 
 impl ClientRequest {
     /// Reads the body and looks at it.
-    pub async fn accept(
+    pub(crate) async fn accept(
         arrival: Arrival,
         endpoint: Endpoint,
         request: Request<Incoming>,
@@ -70,13 +68,12 @@ impl ClientRequest {
             headers: headers::for_upstream(&parts.headers),
             query: parts.uri.query().and_then(headers::query_for_upstream),
             tags: tags(&parts.headers),
-            arrived: arrival.at,
             deadline: arrival.at + allowed,
         })
     }
 
     /// The model that the client named.
-    pub fn model(&self) -> Result<&str, OwnError> {
+    pub(crate) fn model(&self) -> Result<&str, OwnError> {
         match &self.peek.model {
             Some(model) if !model.name.is_empty() => Ok(&model.name),
             _ => Err(OwnError {

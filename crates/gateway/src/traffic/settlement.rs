@@ -12,7 +12,7 @@ use crate::traffic::request::ClientRequest;
 /// An attempt that is under way: holds the lease and settles it once. Dropped without a word (the
 /// client left, the task was cancelled) it settles as cancelled and charges what was reserved.
 #[derive(Debug)]
-pub struct Settlement {
+pub(crate) struct Settlement {
     lease: Option<Lease>,
     /// Who serves the attempt.
     pub provider: Arc<Provider>,
@@ -26,7 +26,7 @@ pub struct Settlement {
 
 /// How an attempt ended, for its settlement.
 #[derive(Debug)]
-pub struct Ending {
+pub(crate) struct Ending {
     /// What the end says about the key.
     pub verdict: Verdict,
     /// What the meters are charged.
@@ -40,7 +40,7 @@ pub struct Ending {
 impl Settlement {
     /// Takes charge of a lease.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         lease: Lease,
         provider: Arc<Provider>,
         key: Arc<UpstreamKey>,
@@ -57,12 +57,12 @@ impl Settlement {
     }
 
     /// Settles.
-    pub fn settle(mut self, ending: Ending) {
+    pub(crate) fn settle(mut self, ending: Ending) {
         self.settle_once(ending);
     }
 
     /// Settles by what the provider said was used; what it did not say stays charged as reserved.
-    pub fn settle_used(self, verdict: Verdict, usage: Option<&keypool_wire::Usage>) {
+    pub(crate) fn settle_used(self, verdict: Verdict, usage: Option<&keypool_wire::Usage>) {
         let (charge, usage) = self.charge_for(usage);
         self.settle(Ending {
             verdict,
@@ -74,7 +74,7 @@ impl Settlement {
 
     /// The charge and the totals for a usage as the provider states it.
     #[must_use]
-    pub fn charge_for(&self, usage: Option<&keypool_wire::Usage>) -> (Charge, Usage) {
+    pub(crate) fn charge_for(&self, usage: Option<&keypool_wire::Usage>) -> (Charge, Usage) {
         let Some(usage) = usage else {
             return (Charge::AsReserved, Usage::default());
         };
@@ -91,7 +91,7 @@ impl Settlement {
 
     /// What an error in the middle of a stream says about the key.
     #[must_use]
-    pub fn blame_stream_error(&self, error: &StreamError) -> (Verdict, Option<ErrorNote>) {
+    pub(crate) fn blame_stream_error(&self, error: &StreamError) -> (Verdict, Option<ErrorNote>) {
         let now = self.provider.pool.time().now();
         let judged = error.judge(self.provider.settings().kind, now.as_unix_micros());
         // A suspicion cannot be confirmed any more, since no other key will be tried.

@@ -22,14 +22,14 @@ use parking_lot::RwLock;
 
 use crate::config::{NetworkConfig, Timeouts};
 use crate::limits;
-pub use connector::NetworkError;
+pub(crate) use connector::NetworkError;
 use connector::{Connector, build_connector};
 
 type HyperClient = Client<Connector, Full<Bytes>>;
 
 /// One worker's connections to all upstreams.
 #[derive(Debug)]
-pub struct UpstreamClient {
+pub(crate) struct UpstreamClient {
     connector: Connector,
     origins: RwLock<HashMap<Authority, Arc<Origin>>>,
 }
@@ -47,7 +47,7 @@ struct Slot {
 
 /// Keeps a request counted as open on its connection pool until it is dropped.
 #[derive(Debug)]
-pub struct OpenRequest(Arc<Slot>);
+pub(crate) struct OpenRequest(Arc<Slot>);
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
@@ -57,7 +57,7 @@ impl Drop for OpenRequest {
 
 /// Why no answer's head came.
 #[derive(Debug, thiserror::Error)]
-pub enum SendError {
+pub(crate) enum SendError {
     /// No connection could be made, so the provider never saw the request.
     #[error("connecting failed: {0}")]
     Connect(String),
@@ -68,7 +68,7 @@ pub enum SendError {
 
 impl UpstreamClient {
     /// Makes a client. `opened` counts the connections that it makes.
-    pub fn new(
+    pub(crate) fn new(
         network: &NetworkConfig,
         timeouts: &Timeouts,
         opened: Arc<AtomicU64>,
@@ -82,7 +82,7 @@ impl UpstreamClient {
 
     /// Sends a request and waits for the head of the answer. Dropping the future, or the answer's
     /// body, cancels the request upstream.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<(Response<Incoming>, OpenRequest), SendError> {

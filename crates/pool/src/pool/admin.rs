@@ -193,6 +193,12 @@ impl Pool {
         for handle in gone {
             self.remove_key(handle);
         }
+        self.probe_interval = config.probe_interval;
+        for &handle in self.by_id.values() {
+            if let Some(key) = self.keys.get_mut(handle) {
+                key.health.set_probe_interval(self.probe_interval);
+            }
+        }
         self.reposition(config.keys);
         self.drop_groups_except(&config.quota_groups);
         Ok(())

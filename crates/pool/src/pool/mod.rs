@@ -10,6 +10,7 @@ mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::bounds::OUTPUTS_MAX;
 use crate::config::{ConfigError, KeyConfig, PoolConfig, Window};
@@ -94,6 +95,7 @@ pub struct Pool {
     /// The latest instant seen.
     now: Timestamp,
     window: Window,
+    probe_interval: Duration,
     keys: Slab<Key>,
     by_id: BTreeMap<KeyId, Handle>,
     /// By position: the configuration's order.
@@ -124,6 +126,7 @@ impl Pool {
         let mut pool = Self {
             now,
             window: config.window,
+            probe_interval: config.probe_interval,
             keys: Slab::new(),
             by_id: BTreeMap::new(),
             order: BTreeMap::new(),
@@ -195,7 +198,14 @@ impl Pool {
         let id = config.id;
         let class = self.selector.join_class(&config.models);
         let group = self.group_of(&config);
-        let mut key = Key::new(self.now, config, self.window, position, self.next_lease);
+        let mut key = Key::new(
+            self.now,
+            config,
+            self.window,
+            position,
+            self.next_lease,
+            self.probe_interval,
+        );
         key.class = class;
         key.group = group;
         let handle = self.keys.insert(key);

@@ -151,7 +151,7 @@ impl Pool {
         key.meters.reserve(now, &reserved);
         key.recent.add(now, traffic(&reserved));
         key.ramp = key.ramp.filter(|ramp| ramp.surcharge(now).is_some());
-        key.count_grant(now);
+        key.record.granted(now);
         key.health.granted(number, now);
         let (id, group) = (key.id, key.group);
         let (on_trial, full) = (key.health.is_on_trial(), key.meters.is_busy());

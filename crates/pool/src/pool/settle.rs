@@ -74,7 +74,7 @@ impl Pool {
                 "its probe passed"
             }
             ProbeResult::Failed(note) => {
-                key.note_error(now, &note);
+                key.record.note_error(now, &note);
                 key.health.probe_failed(now);
                 "its probe failed"
             }
@@ -126,14 +126,10 @@ impl Pool {
         let Some(key) = self.keys.get_mut(ticket.slot) else {
             return;
         };
-        key.count_outcome(&outcome.verdict, &outcome.usage);
-        if let Some(note) = &outcome.error {
-            key.note_error(now, note);
-        }
+        key.record.ended(now, outcome);
         let score = key.health.score();
         match outcome.verdict {
             Verdict::Success => {
-                key.record_latency(outcome.latency);
                 key.health.succeeded(ticket.number, ticket.granted_at);
             }
             Verdict::ClientError => key.health.unblamed(ticket.number, true),
