@@ -16,14 +16,16 @@ pub(crate) struct Latencies {
     total: u32,
 }
 
-impl Latencies {
-    pub(crate) const fn new() -> Self {
+impl Default for Latencies {
+    fn default() -> Self {
         Self {
             counts: [0; BUCKETS],
             total: 0,
         }
     }
+}
 
+impl Latencies {
     pub(crate) fn record(&mut self, latency: Duration) {
         let millis = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         if self.total >= COUNTED_MAX {
@@ -80,7 +82,7 @@ mod tests {
     #[test]
     fn percentiles_are_within_an_eighth() {
         for millis in [5, 17, 250, 999, 4_000, 61_000, 900_000] {
-            let mut latencies = Latencies::new();
+            let mut latencies = Latencies::default();
             latencies.record(Duration::from_millis(millis));
             let seen = latencies.percentile(50).unwrap().as_secs_f64() * 1000.0;
             let truth = f64::from(u32::try_from(millis).unwrap());
@@ -89,12 +91,12 @@ mod tests {
                 "{millis} ms came back as {seen} ms"
             );
         }
-        assert_eq!(Latencies::new().percentile(50), None);
+        assert_eq!(Latencies::default().percentile(50), None);
     }
 
     #[test]
     fn the_tail_is_told_from_the_middle_and_old_requests_fade() {
-        let mut latencies = Latencies::new();
+        let mut latencies = Latencies::default();
         for _ in 0..98 {
             latencies.record(Duration::from_millis(100));
         }

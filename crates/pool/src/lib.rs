@@ -34,6 +34,7 @@ mod meter;
 mod meters;
 mod ramp;
 mod recent;
+mod record;
 mod trial;
 
 mod chooser;

@@ -31,6 +31,10 @@ impl Bucket {
         }
     }
 
+    pub(crate) const fn limit(&self) -> u64 {
+        self.limit.unsigned_abs()
+    }
+
     const fn full(&self) -> i64 {
         self.limit.saturating_mul(WINDOW)
     }

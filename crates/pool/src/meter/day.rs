@@ -86,6 +86,10 @@ impl Day {
         self.used(now) as f64 / self.limit as f64
     }
 
+    pub(crate) const fn limit(&self) -> u64 {
+        self.limit
+    }
+
     pub(crate) const fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
     }

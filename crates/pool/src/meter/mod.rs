@@ -73,7 +73,6 @@ impl Amounts {
 #[derive(Clone, Debug)]
 pub(crate) struct Meter {
     dimension: Dimension,
-    limit: u64,
     /// Counted for requests in flight. Kept beside the count, which holds it too.
     reserved: u64,
     /// Leases with a lower number were granted before this meter was there: it never counted
@@ -93,7 +92,6 @@ impl Meter {
         let count = Count::new(now, dimension, limit, window);
         Self {
             dimension,
-            limit,
             reserved: 0,
             since_lease,
             count,
@@ -123,8 +121,16 @@ impl Meter {
         }
     }
 
+    const fn limit(&self) -> u64 {
+        match &self.count {
+            Count::Bucket(bucket) => bucket.limit(),
+            Count::Sliding(sliding) => sliding.limit(),
+            Count::Day(day) => day.limit(),
+        }
+    }
+
     pub(crate) const fn can_ever_fit(&self, amounts: &Amounts) -> bool {
-        amounts.of(self.dimension) <= self.limit
+        amounts.of(self.dimension) <= self.limit()
     }
 
     pub(crate) fn reserve(&mut self, now: Timestamp, amounts: &Amounts) {
@@ -181,9 +187,8 @@ impl Meter {
     /// Another limit or kind of window; what is used stays used.
     pub(crate) fn reconfigure(&mut self, now: Timestamp, limit: u64, window: Window) {
         let used = self
-            .limit
+            .limit()
             .saturating_add_signed(self.remaining(now).saturating_neg());
-        self.limit = limit;
         let fresh = Count::new(now, self.dimension, limit, window);
         match (&mut self.count, fresh) {
             (Count::Bucket(bucket), Count::Bucket(_)) => bucket.set_limit(now, limit),
@@ -200,7 +205,7 @@ impl Meter {
     fn remaining(&self, now: Timestamp) -> i64 {
         let left = |used: u64| {
             let used = i64::try_from(used).unwrap_or(i64::MAX);
-            i64::try_from(self.limit)
+            i64::try_from(self.limit())
                 .unwrap_or(i64::MAX)
                 .saturating_sub(used)
         };
@@ -213,12 +218,14 @@ impl Meter {
 
     pub(crate) fn snapshot(&self, now: Timestamp) -> MeterSnapshot {
         let remaining = self.remaining(now);
-        let counted = self.limit.saturating_add_signed(remaining.saturating_neg());
+        let counted = self
+            .limit()
+            .saturating_add_signed(remaining.saturating_neg());
         // A reservation may have left the window while its request is still in flight.
         let reserved = self.reserved.min(counted);
         MeterSnapshot {
             dimension: self.dimension,
-            limit: self.limit,
+            limit: self.limit(),
             used: counted - reserved,
             reserved,
             remaining,

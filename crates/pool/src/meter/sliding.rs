@@ -129,6 +129,10 @@ impl Sliding {
         self.total_at(now)
     }
 
+    pub(crate) const fn limit(&self) -> u64 {
+        self.limit
+    }
+
     pub(crate) const fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
     }

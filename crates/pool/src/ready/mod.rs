@@ -356,11 +356,9 @@ fn least_loaded(
 ) -> Option<usize> {
     let mut best: Option<(Load, usize)> = None;
     for index in indices {
-        if !candidates.fits(index) {
-            continue;
-        }
+        // Whether it fits is asked of the few that would be better than the best so far.
         let load = candidates.load(index);
-        if best.is_none_or(|(least, _)| load < least) {
+        if best.is_none_or(|(least, _)| load < least) && candidates.fits(index) {
             best = Some((load, index));
         }
     }

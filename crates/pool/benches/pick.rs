@@ -1,0 +1,153 @@
+//! What one request costs the pool: a grant and its settlement, for each strategy and pool size.
+//!
+//! The bound is 300 ns with 10 keys and 2 µs with 100,000 (design §7). Every tenth key is cooling
+//! down, every key has a request and a token meter, and time moves on with each request.
+//!
+//! Run with `cargo bench -p keypool-pool`.
+
+use std::time::Duration;
+
+use divan::{Bencher, black_box};
+use keypool_pool::{
+    Admission, Charge, CooldownScope, Demand, KeyConfig, KeyId, Limits, Outcome, Pool, PoolConfig,
+    Strategy, Timestamp, Usage, Verdict,
+};
+
+const SIZES: [u64; 5] = [1, 10, 100, 10_000, 100_000];
+const START: Timestamp = Timestamp::from_unix_secs(1_700_000_000);
+
+fn main() {
+    divan::main();
+}
+
+fn demand() -> Demand<'static> {
+    Demand {
+        model: "claude-sonnet-4-5",
+        input_tokens: 1000,
+        output_tokens: 500,
+        tags: &[],
+        excluded: &[],
+    }
+}
+
+fn outcome(verdict: Verdict) -> Outcome {
+    Outcome {
+        verdict,
+        charge: Charge::Actual {
+            input_tokens: 900,
+            output_tokens: 300,
+        },
+        usage: Usage {
+            input_tokens: 900,
+            output_tokens: 300,
+            ..Usage::default()
+        },
+        latency: Duration::from_millis(800),
+        error: None,
+    }
+}
+
+fn pool(strategy: Strategy, keys: u64, requests_per_minute: u64) -> Pool {
+    let limits = Limits {
+        requests_per_minute: Some(requests_per_minute),
+        tokens_per_minute: Some(50_000_000_000),
+        ..Limits::default()
+    };
+    let key = |number| KeyConfig {
+        limits,
+        ..KeyConfig::new(KeyId::from_bits(number))
+    };
+    let keys = (0..keys).map(key).collect();
+    let config = PoolConfig {
+        strategy,
+        keys,
+        ..PoolConfig::default()
+    };
+    match Pool::new(START, config) {
+        Ok(pool) => pool,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A pool in service: every key has been used, and a tenth of them were refused for an hour.
+fn warm_pool(strategy: Strategy, keys: u64) -> Pool {
+    let mut pool = pool(strategy, keys, 10_000_000);
+    let until = Some(START + Duration::from_hours(1));
+    for number in 0..keys {
+        let Admission::Granted(lease) = pool.handle_request(START, &demand()) else {
+            panic!()
+        };
+        let verdict = if number % 10 == 9 {
+            Verdict::RateLimited {
+                until,
+                scope: CooldownScope::Key,
+            }
+        } else {
+            Verdict::Success
+        };
+        pool.handle_outcome(START, lease, &outcome(verdict));
+    }
+    while pool.poll_output(START).is_some() {}
+    pool
+}
+
+fn grant_and_settle(bencher: Bencher<'_, '_>, strategy: Strategy, keys: u64) {
+    let mut pool = warm_pool(strategy, keys);
+    let (demand, success) = (demand(), outcome(Verdict::Success));
+    let mut now = START;
+    bencher.bench_local(|| {
+        now = now + Duration::from_micros(50);
+        match pool.handle_request(now, black_box(&demand)) {
+            Admission::Granted(lease) => pool.handle_outcome(now, lease, black_box(&success)),
+            Admission::Refused(refusal) => panic!("{refusal:?}"),
+        }
+    });
+}
+
+#[divan::bench(args = SIZES, sample_size = 2000, sample_count = 50)]
+fn round_robin(bencher: Bencher<'_, '_>, keys: u64) {
+    grant_and_settle(bencher, Strategy::RoundRobin, keys);
+}
+
+#[divan::bench(args = SIZES, sample_size = 2000, sample_count = 50)]
+fn lru(bencher: Bencher<'_, '_>, keys: u64) {
+    grant_and_settle(bencher, Strategy::Lru, keys);
+}
+
+#[divan::bench(args = SIZES, sample_size = 2000, sample_count = 50)]
+fn least_loaded(bencher: Bencher<'_, '_>, keys: u64) {
+    grant_and_settle(bencher, Strategy::LeastLoaded, keys);
+}
+
+#[divan::bench(args = SIZES, sample_size = 2000, sample_count = 50)]
+fn weighted(bencher: Bencher<'_, '_>, keys: u64) {
+    grant_and_settle(bencher, Strategy::Weighted, keys);
+}
+
+#[divan::bench(args = SIZES, sample_size = 2000, sample_count = 50)]
+fn fill_first(bencher: Bencher<'_, '_>, keys: u64) {
+    grant_and_settle(bencher, Strategy::FillFirst, keys);
+}
+
+/// Twice the load that the keys can bear: half of the demands are refused.
+#[divan::bench(args = [10, 1000, 10_000], sample_size = 2000, sample_count = 50)]
+fn overload(bencher: Bencher<'_, '_>, keys: u64) {
+    // Every key gains room for one request a second.
+    let mut pool = pool(Strategy::LeastLoaded, keys, 60);
+    let (demand, success) = (demand(), outcome(Verdict::Success));
+    let step = Duration::from_nanos(500_000_000 / keys).max(Duration::from_micros(1));
+    let mut now = START;
+    // Until the keys, all full at start, have drifted apart.
+    for _ in 0..3 * keys {
+        now = now + step;
+        if let Admission::Granted(lease) = pool.handle_request(now, &demand) {
+            pool.handle_outcome(now, lease, &success);
+        }
+    }
+    bencher.bench_local(|| {
+        now = now + step;
+        if let Admission::Granted(lease) = pool.handle_request(now, black_box(&demand)) {
+            pool.handle_outcome(now, lease, black_box(&success));
+        }
+    });
+}
