@@ -49,18 +49,17 @@ struct Outage {
     ends_at: Option<Timestamp>,
     next_probe: Timestamp,
     failed_probes: usize,
-    probe_interval: Duration,
 }
 
 impl Outage {
-    fn schedule_probe(&mut self, now: Timestamp) {
+    fn schedule_probe(&mut self, now: Timestamp, interval: Duration) {
         let last = PROBE_SCHEDULE.len() - 1;
         let step = match self.cause {
             OutageCause::Invalid => self.failed_probes.min(last),
             OutageCause::OutOfCredit => last,
         };
         let intervals = PROBE_SCHEDULE.get(step).copied().unwrap_or(1);
-        self.next_probe = now + self.probe_interval.saturating_mul(intervals);
+        self.next_probe = now + interval.saturating_mul(intervals);
     }
 }
 
@@ -247,9 +246,8 @@ impl Health {
             ends_at,
             next_probe: now,
             failed_probes: 0,
-            probe_interval: self.probe_interval,
         };
-        outage.schedule_probe(now);
+        outage.schedule_probe(now, self.probe_interval);
         self.outage = Some(outage);
         self.trial = Trial::Wanted;
     }
@@ -271,13 +269,13 @@ impl Health {
     pub(crate) fn probe_failed(&mut self, now: Timestamp) {
         if let Some(outage) = &mut self.outage {
             outage.failed_probes += 1;
-            outage.schedule_probe(now);
+            outage.schedule_probe(now, self.probe_interval);
         }
     }
 
     pub(crate) fn probe_inconclusive(&mut self, now: Timestamp) {
         if let Some(outage) = &mut self.outage {
-            outage.schedule_probe(now);
+            outage.schedule_probe(now, self.probe_interval);
         }
     }
 
@@ -301,9 +299,6 @@ impl Health {
     /// Probes scheduled from now on follow this interval.
     pub(crate) fn set_probe_interval(&mut self, interval: Duration) {
         self.probe_interval = interval.max(PROBE_INTERVAL_MIN);
-        if let Some(outage) = &mut self.outage {
-            outage.probe_interval = self.probe_interval;
-        }
     }
 
     /// Takes a new configured end.
@@ -335,7 +330,7 @@ impl Health {
                 elapsed.reason = Some("credit returns");
             } else if enabled && outage.ends_at.is_none() && outage.next_probe <= now {
                 // If the result never comes, the next one is due as after an inconclusive one.
-                outage.schedule_probe(now);
+                outage.schedule_probe(now, self.probe_interval);
                 elapsed.probe = !self.expired;
             }
         }

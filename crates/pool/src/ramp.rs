@@ -1,18 +1,19 @@
 //! Keeping a new or returning key near the load of its peers.
 //!
 //! Under least-loaded an empty key beats every busy one: it would draw the pool's whole traffic at
-//! once, and providers refuse sudden growth by itself. Such a key starts with its peers' mean load
-//! on top of its own; that surcharge fades over [`RAMP`].
+//! once, and providers refuse sudden growth by itself. Such a key starts with the load of the least
+//! loaded of its peers on top of its own, so that it takes turns with them at once; that surcharge
+//! fades over [`RAMP`].
 //!
-//! Worked example: peers stand at 60 % of their limits. The new key competes as if at 60 % + its
+//! Worked example: all peers stand at 60 % of their limits or more. The new key competes as if at 60 % + its
 //! own use, after half a minute as if at 30 % + its own use.
 
 use crate::bounds::RAMP;
 use crate::time::Timestamp;
 
-/// Load for comparison: used share of the tightest limit, requests in flight, recent traffic.
+/// The least load among the ready keys: used share of the tightest limit, requests in flight, recent traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct MeanLoad {
+pub(crate) struct PeerLoad {
     pub(crate) ratio: f64,
     pub(crate) in_flight: f64,
     /// In the units of the era in which it was taken; see [`crate::recent`].
@@ -31,11 +32,11 @@ impl Ramp {
         clippy::cast_possible_truncation,
         reason = "a surcharge needs no more digits"
     )]
-    pub(crate) const fn new(since: Timestamp, mean: &MeanLoad) -> Self {
+    pub(crate) const fn new(since: Timestamp, peers: &PeerLoad) -> Self {
         Self {
             since,
-            ratio: mean.ratio as f32,
-            in_flight: mean.in_flight as f32,
+            ratio: peers.ratio as f32,
+            in_flight: peers.in_flight as f32,
         }
     }
 
@@ -63,7 +64,7 @@ mod tests {
         let start = Timestamp::from_unix_secs(1000);
         let ramp = Ramp::new(
             start,
-            &MeanLoad {
+            &PeerLoad {
                 ratio: 0.5,
                 in_flight: 8.0,
                 recent: 0.0,

@@ -22,7 +22,7 @@ use crate::limits::Limits;
 use crate::meters::Meters;
 use crate::names::ModelNames;
 use crate::output::{Alert, AlertKind, Output, WakeReason};
-use crate::ramp::MeanLoad;
+use crate::ramp::PeerLoad;
 use crate::ready::Selector;
 use crate::slab::{Handle, Slab};
 use crate::time::Timestamp;
@@ -115,8 +115,8 @@ pub struct Pool {
     last_granted: Option<KeyId>,
     rotation: Option<Rotation>,
     refused: Option<RememberedRefusal>,
-    /// The mean load of the ready keys at that instant, for keys that join them.
-    mean: Option<(Timestamp, MeanLoad)>,
+    /// The least load among the ready keys at that instant, for keys that join them.
+    peers: Option<(Timestamp, PeerLoad)>,
 }
 
 impl Pool {
@@ -143,7 +143,7 @@ impl Pool {
             last_granted: None,
             rotation: None,
             refused: None,
-            mean: None,
+            peers: None,
         };
         for (name, limits) in config.quota_groups {
             pool.insert_group(name, &limits);

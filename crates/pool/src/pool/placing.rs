@@ -6,7 +6,7 @@ use crate::chooser::ratio_of;
 use crate::key::{Key, Place};
 use crate::meter::Amounts;
 use crate::output::{AlertKind, Output, StateChange};
-use crate::ramp::{MeanLoad, Ramp};
+use crate::ramp::{PeerLoad, Ramp};
 use crate::ready::Ranking;
 use crate::recent::era_of;
 use crate::slab::Handle;
@@ -15,8 +15,8 @@ use crate::time::Timestamp;
 
 use super::Pool;
 
-/// Ready keys whose mean stands for that of all when a key joins them.
-const MEAN_SAMPLE: usize = 16;
+/// Ready keys that stand for all when a key joins them.
+const PEERS_SAMPLED: usize = 16;
 
 impl Key {
     pub(super) fn ranking(&self) -> Ranking {
@@ -222,44 +222,46 @@ impl Pool {
         }
     }
 
-    /// Starts a key that joins the ready ones at their mean load.
+    /// Starts a key that joins the ready ones at their load.
     fn start_ramp(&mut self, handle: Handle) {
         if self.selector.strategy() != Strategy::LeastLoaded {
             return;
         }
-        let mean = self.mean_load();
+        let peers = self.peer_load();
         let (now, era) = (self.now, era_of(self.now));
         if let Some(key) = self.keys.get_mut(handle) {
-            key.recent.raise_to(era, mean.recent);
-            key.ramp = (mean.ratio > 0.0 || mean.in_flight > 0.0).then(|| Ramp::new(now, &mean));
+            key.recent.raise_to(era, peers.recent);
+            let loaded = peers.ratio > 0.0 || peers.in_flight > 0.0;
+            key.ramp = loaded.then(|| Ramp::new(now, &peers));
         }
     }
 
-    /// The mean load of a sample of ready keys. Worked out once for all keys that join within a
+    /// The least load in a sample of ready keys. Worked out once for all keys that join within a
     /// small part of the ramp: a hundred thousand may come back at one instant.
-    fn mean_load(&mut self) -> MeanLoad {
+    fn peer_load(&mut self) -> PeerLoad {
         let now = self.now;
-        if let Some((at, mean)) = self.mean
+        if let Some((at, peers)) = self.peers
             && now.saturating_duration_since(at) < RAMP / 60
             && era_of(at) == era_of(now)
         {
-            return mean;
+            return peers;
         }
-        let sample = self.selector.sample(MEAN_SAMPLE);
-        let mut mean = MeanLoad::default();
-        let mut count = 0.0;
-        for key in sample.into_iter().filter_map(|index| self.keys.at(index)) {
-            mean.ratio += ratio_of(key, &self.groups, now);
-            mean.in_flight += f64::from(key.meters.in_flight());
-            mean.recent += key.recent.weighted_in(era_of(now));
-            count += 1.0;
-        }
-        if count > 0.0 {
-            mean.ratio /= count;
-            mean.in_flight /= count;
-            mean.recent /= count;
-        }
-        self.mean = Some((now, mean));
-        mean
+        let sample = self.selector.sample(PEERS_SAMPLED);
+        let loads = sample.into_iter().filter_map(|index| {
+            let key = self.keys.at(index)?;
+            Some(PeerLoad {
+                ratio: ratio_of(key, &self.groups, now),
+                in_flight: f64::from(key.meters.in_flight()),
+                recent: key.recent.weighted_in(era_of(now)),
+            })
+        });
+        let least = loads.reduce(|least, other| PeerLoad {
+            ratio: least.ratio.min(other.ratio),
+            in_flight: least.in_flight.min(other.in_flight),
+            recent: least.recent.min(other.recent),
+        });
+        let peers = least.unwrap_or_default();
+        self.peers = Some((now, peers));
+        peers
     }
 }

@@ -86,8 +86,8 @@ mod tests {
         };
         let quota_groups = vec![("org".to_owned(), shared)];
         let config = PoolConfig {
-            keys,
             quota_groups,
+            keys,
             ..PoolConfig::default()
         };
         let mut pool = Pool::new(NOW, config).unwrap();
