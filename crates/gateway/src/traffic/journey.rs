@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Response};
 use keypool_pool::{
-    Admission, Charge, Demand, KeyId, Lease, Outcome, Refusal, RefusalReason, Usage, Verdict,
+    Admission, Charge, Demand, KeyId, Lease, Outcome, Refusal, RefusalReason, Timestamp, Usage,
+    Verdict,
 };
 use keypool_wire::OwnError;
 
@@ -40,7 +41,7 @@ pub(super) struct Journey<'a> {
     core: &'a Core,
     live: &'a Live,
     upstream: &'a UpstreamClient,
-    request: Arc<ClientRequest>,
+    request: ClientRequest,
     trail: Trail,
     /// Failures whose keys are blamed if another key serves the request.
     suspicions: Vec<Failure>,
@@ -71,7 +72,7 @@ impl<'a> Journey<'a> {
             core,
             live,
             upstream,
-            request: Arc::new(request),
+            request,
             trail: Trail::default(),
             suspicions: Vec::new(),
             last_failure: None,
@@ -127,7 +128,7 @@ impl<'a> Journey<'a> {
             match failure.cure {
                 Cure::None => {
                     self.suspicions.clear();
-                    let dialect = self.request.endpoint.dialect();
+                    let dialect = self.request.facts.endpoint.dialect();
                     return Some(failure.into_response(dialect, Retry::Unsaid));
                 }
                 Cure::SameKeyOnce => same_key_retried = true,
@@ -159,7 +160,7 @@ impl<'a> Journey<'a> {
             lease,
             provider.clone(),
             key,
-            self.request.clone(),
+            self.request.facts.clone(),
             started,
         ))
     }
@@ -167,7 +168,7 @@ impl<'a> Journey<'a> {
     fn demand<'d>(&'d self, target: &'d Target, tried: &'d [KeyId]) -> Demand<'d> {
         let kind = target.provider.settings().kind;
         let (input_tokens, output_tokens) =
-            keypool_wire::reservation(kind, &self.request.peek, self.request.endpoint);
+            keypool_wire::reservation(kind, &self.request.facts.peek, self.request.facts.endpoint);
         Demand {
             model: &target.model,
             input_tokens,
@@ -183,11 +184,11 @@ impl<'a> Journey<'a> {
         settlement: Settlement,
     ) -> Result<Response<AnswerBody>, Failure> {
         let request = &self.request;
-        let usage_injected = wants_usage(request.endpoint, &request.peek)
+        let usage_injected = wants_usage(request.facts.endpoint, &request.facts.peek)
             && takes_stream_options(target.provider.settings().kind);
         let body = keypool_wire::upstream_body(
             &request.body,
-            &request.peek,
+            &request.facts.peek,
             Some(&target.model),
             usage_injected,
         );
@@ -198,6 +199,7 @@ impl<'a> Journey<'a> {
             upstream: self.upstream,
             measurements: &self.core.measurements,
             timeouts: &self.live.config.timeouts,
+            request,
             body,
             usage_injected,
             time_left: self.time_left(),
@@ -218,7 +220,7 @@ impl<'a> Journey<'a> {
         next.provider.measurements.count_failover(&code);
         tracing::warn!(
             target: POOL_LOG,
-            request = %self.request.id,
+            request = %self.request.facts.id,
             provider = %next.provider.name,
             "failover from {mask} ({code}) to {}",
             next.key.mask,
@@ -238,7 +240,7 @@ impl<'a> Journey<'a> {
 
     /// Nothing cured it: the most useful thing to say to the client.
     fn give_up(mut self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
-        let dialect = self.request.endpoint.dialect();
+        let dialect = self.request.facts.endpoint.dialect();
         if let Some(failure) = self.suspicions.pop() {
             // Nobody serves this model, and one provider said so in its own words.
             self.suspicions.clear();
@@ -273,22 +275,29 @@ impl<'a> Journey<'a> {
     /// that were tried count again.
     fn room_in(&self, targets: &[Target]) -> Option<Duration> {
         let now = self.core.time.now();
-        let untried = match &self.last_refusal {
-            Some((_, refusal)) if self.trail.attempts == 0 => refusal.retry_at,
-            _ => targets.iter().find_map(|target| {
-                let demand = self.demand(target, &[]);
-                match target
-                    .provider
-                    .pool
-                    .with(|pool, now| pool.explain(now, &demand))
-                    .refusal
-                {
-                    None => Some(now),
-                    Some(refusal) => refusal.retry_at,
-                }
-            }),
+        let at = match &self.last_refusal {
+            Some((_, refusal)) if self.trail.attempts == 0 => room_at(refusal),
+            _ => targets
+                .iter()
+                .filter_map(|target| {
+                    let demand = self.demand(target, &[]);
+                    let pool = &target.provider.pool;
+                    match pool.with(|pool, now| pool.explain(now, &demand)).refusal {
+                        None => Some(now),
+                        Some(refusal) => room_at(&refusal),
+                    }
+                })
+                .min(),
         };
-        untried.map(|at| at.saturating_duration_since(now))
+        at.map(|at| at.saturating_duration_since(now))
+    }
+}
+
+/// When there will be room. The next probe of a dead key promises none.
+fn room_at(refusal: &Refusal) -> Option<Timestamp> {
+    match refusal.reason {
+        RefusalReason::AllUnavailable => None,
+        _ => refusal.retry_at,
     }
 }
 
@@ -339,7 +348,7 @@ fn refused(
     };
     let message = format!("provider {}: {}", provider.name, refusal.reason);
     let retry = match (refusal.reason, room_in) {
-        (RefusalReason::AllUnavailable | RefusalReason::AllTried, Some(wait)) => Retry::After(wait),
+        (RefusalReason::AllTried, Some(wait)) => Retry::After(wait),
         _ => Retry::Never,
     };
     error_response(
