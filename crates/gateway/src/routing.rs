@@ -90,7 +90,7 @@ fn resolve(live: &Live, dialect: Dialect, form: &str) -> Result<Target, RouteErr
         } => match live.provider(name) {
             Some(provider) => Ok(target(provider, model)),
             None => Err(RouteError::UnknownProvider {
-                name: name.to_owned(),
+                name: keypool_wire::excerpt(name),
                 known: live.provider_names(),
             }),
         },
@@ -125,7 +125,7 @@ fn resolve_bare(live: &Live, dialect: Dialect, model: &str) -> Result<Target, Ro
     match live.provider_for(dialect) {
         Some(provider) => Ok(target(provider, model)),
         None => Err(RouteError::UnknownModel {
-            model: model.to_owned(),
+            model: keypool_wire::excerpt(model),
             known: live.provider_names(),
         }),
     }

@@ -200,7 +200,7 @@ fn draining(dialect: Dialect) -> Response<AnswerBody> {
 }
 
 fn not_found(dialect: Dialect, path: &str) -> Response<AnswerBody> {
-    let message = format!("there is nothing at {path:.200}");
+    let message = format!("there is nothing at {}", keypool_wire::excerpt(path));
     error_response(
         dialect,
         &OwnError {

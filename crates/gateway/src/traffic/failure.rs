@@ -12,6 +12,7 @@ use keypool_wire::{
 
 use crate::answer::{Retry, error_response};
 use crate::body::AnswerBody;
+use crate::provider::UpstreamKey;
 use crate::traffic::attempt::answer;
 use crate::traffic::settlement::{Ending, Settlement};
 
@@ -98,6 +99,7 @@ impl Failure {
             judge(kind, status, &headers, &body, now.as_unix_micros())
         };
         let answer = if is_dialect_error(&body) {
+            let body = without_secret(body, &settlement.key);
             FailureAnswer::Upstream(Box::new(parts), body)
         } else {
             FailureAnswer::Own(OwnError {
@@ -395,6 +397,16 @@ fn is_dialect_error(body: &[u8]) -> bool {
         _error: serde::de::IgnoredAny,
     }
     serde_json::from_slice::<Envelope>(body).is_ok()
+}
+
+/// The body with the key's mask wherever it quotes the key: some servers repeat the key that they
+/// refuse, and clients may not see it.
+fn without_secret(body: Bytes, key: &UpstreamKey) -> Bytes {
+    let secret = key.entry.secret.expose();
+    match std::str::from_utf8(&body) {
+        Ok(text) if text.contains(secret) => text.replace(secret, &key.mask).into(),
+        _ => body,
+    }
 }
 
 /// Enough of a body for an excerpt.
