@@ -1,5 +1,10 @@
 //! The command line, by running the real binary.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows test functions, not the helpers beside them; a panic is a test's answer"
+)]
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -1,11 +1,12 @@
 //! `keypool serve`: the gateway, from its first line of output to its last request.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use keypool_gateway::{Gateway, RunningGateway};
+use keypool_gateway::{Gateway, GatewayConfig, RunningGateway};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -48,6 +49,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), Failure> {
         let _within = runtime.enter();
         Signals::new().context("signals cannot be caught")?
     };
+    let at_start = AtStart::of(&loaded.gateway);
     let gateway = Gateway::start(loaded.gateway).context("the gateway cannot start")?;
     let source = path.clone();
     gateway.set_reloader(Arc::new(move || {
@@ -55,15 +57,21 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), Failure> {
         Ok(loaded.gateway)
     }));
     announce(&gateway);
+    let mut server = Server {
+        gateway,
+        path,
+        watch,
+        at_start,
+    };
     loop {
         match next_wake(&runtime, &mut signals) {
             Wake::Signal(Signal::Stop) => break,
-            Wake::Signal(Signal::Reload) => reload(&gateway, &path, &mut watch),
-            Wake::Look if watch.has_changed() => reload(&gateway, &path, &mut watch),
+            Wake::Signal(Signal::Reload) => server.reload(),
+            Wake::Look if server.watch.has_changed() => server.reload(),
             Wake::Look => {}
         }
     }
-    drain(gateway, &runtime, &mut signals)
+    drain(server.gateway, &runtime, &mut signals)
 }
 
 fn next_wake(runtime: &Runtime, signals: &mut Signals) -> Wake {
@@ -91,35 +99,73 @@ fn warn_of(loaded: &Loaded) {
     }
 }
 
-/// Takes the changed file over, or leaves all as it is and says why.
-fn reload(gateway: &RunningGateway, path: &Path, watch: &mut Watch) {
-    const STAYS: &str = "the running configuration stays in force";
-    let loaded = match config::load(path, ENVIRONMENT) {
-        Ok(loaded) => loaded,
-        Err(LoadError::Invalid { path, problems }) => {
-            for problem in &problems {
-                tracing::error!("{}:{problem}", path.display());
+/// A gateway and the file that it follows.
+struct Server {
+    gateway: RunningGateway,
+    path: PathBuf,
+    watch: Watch,
+    at_start: AtStart,
+}
+
+/// What is read at the start alone.
+#[derive(PartialEq, Eq)]
+struct AtStart {
+    listen: SocketAddr,
+    admin: Option<SocketAddr>,
+    ca_file: Option<PathBuf>,
+    proxy: Option<String>,
+}
+
+impl AtStart {
+    fn of(config: &GatewayConfig) -> Self {
+        Self {
+            listen: config.listen,
+            admin: config.admin.listen,
+            ca_file: config.network.ca_file.clone(),
+            proxy: config.network.proxy.clone(),
+        }
+    }
+}
+
+impl Server {
+    /// Takes the changed file over, or leaves all as it is and says why.
+    fn reload(&mut self) {
+        const STAYS: &str = "the running configuration stays in force";
+        let loaded = match config::load(&self.path, ENVIRONMENT) {
+            Ok(loaded) => loaded,
+            Err(LoadError::Invalid { path, problems }) => {
+                for problem in &problems {
+                    tracing::error!("{}:{problem}", path.display());
+                }
+                tracing::error!(
+                    errors = problems.len(),
+                    "{} is wrong; {STAYS}",
+                    path.display()
+                );
+                return;
             }
-            let count = problems.len();
-            tracing::error!("{} is wrong in {count} places; {STAYS}", path.display());
-            return;
+            Err(error) => {
+                tracing::error!("{error}; {STAYS}");
+                return;
+            }
+        };
+        warn_of(&loaded);
+        self.watch.follow(&loaded.sources);
+        if AtStart::of(&loaded.gateway) != self.at_start {
+            tracing::warn!(
+                "a change of HOST, PORT, Admin.host, Admin.port or Network needs a restart"
+            );
         }
-        Err(error) => {
-            tracing::error!("{error}; {STAYS}");
-            return;
+        let path = self.path.display();
+        match self.gateway.reload(loaded.gateway) {
+            Ok(summary) => tracing::info!(
+                keys = summary.keys,
+                "{path} is taken over{}{}",
+                listed("; new providers: ", &summary.providers_added),
+                listed("; providers gone: ", &summary.providers_removed),
+            ),
+            Err(error) => tracing::error!("{path}: {error}; {STAYS}"),
         }
-    };
-    warn_of(&loaded);
-    watch.follow(&loaded.sources);
-    match gateway.reload(loaded.gateway) {
-        Ok(summary) => tracing::info!(
-            keys = summary.keys,
-            "{} is taken over{}{}",
-            path.display(),
-            listed("; new providers: ", &summary.providers_added),
-            listed("; providers gone: ", &summary.providers_removed),
-        ),
-        Err(error) => tracing::error!("{}: {error}; {STAYS}", path.display()),
     }
 }
 

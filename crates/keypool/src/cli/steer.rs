@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::args::{RotateArgs, StrategyArgs};
+use super::output::Table;
 use super::remote::{Remote, text};
 
 /// Shows or changes how keys are chosen.
@@ -12,7 +13,7 @@ pub(super) fn strategy(args: &StrategyArgs) -> Result<(), Failure> {
     let path = "/api/apikeys/strategy";
     let Some(strategy) = &args.strategy else {
         let answer = remote.get(path)?;
-        remote.print(&answer, |answer| format!("{answer:#}\n"));
+        remote.print(&answer, render);
         return Ok(());
     };
     let mut body = json!({ "strategy": strategy });
@@ -23,6 +24,28 @@ pub(super) fn strategy(args: &StrategyArgs) -> Result<(), Failure> {
     let whose = args.provider.as_deref().unwrap_or("every provider");
     remote.print(&answer, |_| format!("{whose}: {strategy}\n"));
     Ok(())
+}
+
+fn render(answer: &Value) -> String {
+    let mut table = Table::new(&["PROVIDER", "STRATEGY"]);
+    for (provider, strategy) in answer
+        .get("current")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        table.row(vec![
+            provider.clone(),
+            strategy.as_str().unwrap_or("-").to_owned(),
+        ]);
+    }
+    let available = answer.get("available").and_then(Value::as_array);
+    let available: Vec<_> = available
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    format!("{}\navailable: {}\n", table.render(), available.join(", "))
 }
 
 /// Makes the next request go to another key.

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use jsonc_parser::ast::{ObjectPropName, Value};
+use jsonc_parser::ast::{ObjectProp, ObjectPropName, Value};
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use serde_json::Number;
 
@@ -98,9 +98,10 @@ pub(super) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
     };
     let mut reader = Reader {
         lines: &lines,
+        path: FieldPath::default(),
         problems: Vec::new(),
     };
-    let root = reader.node(&tree, &FieldPath::default());
+    let root = reader.node(&tree);
     if reader.problems.is_empty() {
         Ok(root)
     } else {
@@ -186,11 +187,13 @@ impl fmt::Display for Position {
 /// Copies the parser's tree, which borrows the text, and remembers what is wrong with it.
 struct Reader<'a> {
     lines: &'a Lines<'a>,
+    /// Where the reader is.
+    path: FieldPath,
     problems: Vec<Problem>,
 }
 
 impl Reader<'_> {
-    fn node(&mut self, value: &Value<'_>, path: &FieldPath) -> Node {
+    fn node(&mut self, value: &Value<'_>) -> Node {
         let at = self.lines.position(start_of(value));
         let value = match value {
             Value::NullKeyword(_) => NodeValue::Null,
@@ -198,29 +201,36 @@ impl Reader<'_> {
             Value::StringLit(literal) => NodeValue::String(literal.value.clone().into_owned()),
             Value::NumberLit(literal) => match number(literal.value) {
                 Some(number) => NodeValue::Number(number),
-                None => self.unreadable_number(literal.value, at, path),
+                None => self.unreadable_number(at),
             },
-            Value::Array(array) => {
-                let element = |(index, value)| self.node(value, &path.index(index));
-                NodeValue::Array(array.elements.iter().enumerate().map(element).collect())
-            }
-            Value::Object(object) => NodeValue::Object(self.members(object, path)),
+            Value::Array(array) => NodeValue::Array(self.elements(&array.elements)),
+            Value::Object(object) => NodeValue::Object(self.members(&object.properties)),
         };
         Node { at, value }
     }
 
-    fn members(&mut self, object: &jsonc_parser::ast::Object<'_>, path: &FieldPath) -> Vec<Member> {
-        let mut seen = HashSet::new();
-        let mut members = Vec::with_capacity(object.properties.len());
-        for property in &object.properties {
+    fn elements(&mut self, values: &[Value<'_>]) -> Vec<Node> {
+        let mut elements = Vec::with_capacity(values.len());
+        for (index, value) in values.iter().enumerate() {
+            self.path.push(Segment::Index(index));
+            elements.push(self.node(value));
+            self.path.pop();
+        }
+        elements
+    }
+
+    fn members(&mut self, properties: &[ObjectProp<'_>]) -> Vec<Member> {
+        let mut seen = HashSet::with_capacity(properties.len());
+        let mut members = Vec::with_capacity(properties.len());
+        for property in properties {
             let (name, start) = match &property.name {
                 ObjectPropName::String(literal) => (literal.value.as_ref(), literal.range.start),
                 ObjectPropName::Word(literal) => (literal.value, literal.range.start),
             };
             let name_at = self.lines.position(start);
-            let field = path.field(name);
-            if seen.insert(name.to_owned()) {
-                let value = self.node(&property.value, &field);
+            self.path.push(Segment::Field(name.to_owned()));
+            if seen.insert(name) {
+                let value = self.node(&property.value);
                 members.push(Member {
                     name: name.to_owned(),
                     name_at,
@@ -228,15 +238,18 @@ impl Reader<'_> {
                 });
             } else {
                 let message = format!("the field {:?} stands here twice", shown_name(name));
-                self.problems.push(Problem::new(name_at, field, message));
+                self.problems
+                    .push(Problem::new(name_at, self.path.clone(), message));
             }
+            self.path.pop();
         }
         members
     }
 
-    fn unreadable_number(&mut self, text: &str, at: Position, path: &FieldPath) -> NodeValue {
-        let message = format!("{text} is not a number that can be held");
-        self.problems.push(Problem::new(at, path.clone(), message));
+    fn unreadable_number(&mut self, at: Position) -> NodeValue {
+        let message = "the number is too large".to_owned();
+        self.problems
+            .push(Problem::new(at, self.path.clone(), message));
         NodeValue::Null
     }
 }

@@ -63,6 +63,16 @@ impl FieldPath {
             .all(|(own, theirs)| own == theirs)
     }
 
+    /// Goes one step further, where a walk would otherwise copy the path at every step.
+    pub(super) fn push(&mut self, segment: Segment) {
+        self.0.push(segment);
+    }
+
+    /// Takes the last step back.
+    pub(super) fn pop(&mut self) {
+        self.0.pop();
+    }
+
     fn with(&self, segment: Segment) -> Self {
         let mut segments = self.0.clone();
         segments.push(segment);

@@ -78,8 +78,11 @@ pub(super) fn providers(
         .filter_map(|draft| draft.finish(pool, checker))
         .collect();
     let mut names = pooled_names;
-    names.extend(plain_names(plain.len(), checker));
-    names.dedup();
+    for name in plain_names(plain.len(), checker) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     if names.is_empty() {
         nothing_to_serve(pool, pooling, checker);
     }

@@ -72,6 +72,17 @@ fn whole_numbers_are_bounded_by_what_their_type_holds() {
     check(&schema());
 }
 
+#[test]
+fn limits_are_bounded_as_the_pool_bounds_them() {
+    let schema = schema();
+    let limits = schema["$defs"]["RateLimitFile"]["properties"]
+        .as_object()
+        .unwrap();
+    for (name, limit) in limits.iter().filter(|(name, _)| *name != "maxConcurrent") {
+        assert_eq!(limit["maximum"], keypool_pool::bounds::LIMIT_MAX, "{name}");
+    }
+}
+
 fn collect_keywords(schema: &Value, used: &mut BTreeSet<String>) {
     let Value::Object(keywords) = schema else {
         return;
@@ -80,14 +91,14 @@ fn collect_keywords(schema: &Value, used: &mut BTreeSet<String>) {
         used.insert(keyword.clone());
         match (keyword.as_str(), value) {
             ("properties" | "$defs", Value::Object(named)) => {
-                named
-                    .values()
-                    .for_each(|schema| collect_keywords(schema, used));
+                for schema in named.values() {
+                    collect_keywords(schema, used);
+                }
             }
             ("anyOf" | "oneOf", Value::Array(several)) => {
-                several
-                    .iter()
-                    .for_each(|schema| collect_keywords(schema, used));
+                for schema in several {
+                    collect_keywords(schema, used);
+                }
             }
             ("items" | "additionalProperties", schema) => collect_keywords(schema, used),
             _ => {}

@@ -10,8 +10,8 @@
 
 use serde_json::{Map, Value};
 
-use super::document::{Member, Node, NodeValue};
-use super::path::{FieldPath, shown_name};
+use super::document::{Member, Node, NodeValue, Position};
+use super::path::{FieldPath, Segment, shown_name};
 use super::problem::Problem;
 use super::suggest::did_you_mean;
 use super::wording::{allowed_values, expected, resolve, shown, types};
@@ -30,23 +30,29 @@ pub(super) struct Validated {
 pub(super) fn validate(schema: &Value, root: &Node) -> Validated {
     let mut walker = Walker {
         root: schema,
+        path: FieldPath::default(),
         problems: Vec::new(),
     };
-    let value = walker.visit(schema, root, &FieldPath::default());
+    let value = walker.visit(schema, root);
     Validated {
         value,
         problems: walker.problems,
     }
 }
 
-struct Walker<'a> {
-    root: &'a Value,
+/// The schema of what no schema describes.
+static ANYTHING: Value = Value::Bool(true);
+
+struct Walker<'s> {
+    root: &'s Value,
+    /// Where the walk is.
+    path: FieldPath,
     problems: Vec<Problem>,
 }
 
-impl Walker<'_> {
+impl<'s> Walker<'s> {
     /// The value as far as it fits; `None` if it does not.
-    fn visit(&mut self, schema: &Value, node: &Node, path: &FieldPath) -> Option<Value> {
+    fn visit(&mut self, schema: &'s Value, node: &Node) -> Option<Value> {
         let schema = resolve(self.root, schema);
         if let Some(alternatives) = schema.get("anyOf").and_then(Value::as_array) {
             // Of the generated form "this or null".
@@ -54,14 +60,14 @@ impl Walker<'_> {
                 return Some(Value::Null);
             }
             let inner = alternatives.iter().find(|one| types(one) != ["null"])?;
-            return self.visit(inner, node, path);
+            return self.visit(inner, node);
         }
         if let Some(allowed) = allowed_values(schema) {
-            return self.visit_choice(schema, &allowed, node, path);
+            return self.visit_choice(schema, &allowed, node);
         }
         let types = types(schema);
         if !types.is_empty() && !types.iter().any(|name| has_type(&node.value, name)) {
-            return self.misfit(schema, node, path);
+            return self.misfit(schema, node);
         }
         match &node.value {
             NodeValue::Null => Some(Value::Null),
@@ -72,59 +78,47 @@ impl Walker<'_> {
             NodeValue::String(text) if is_long_enough(schema, text) => {
                 Some(Value::String(text.clone()))
             }
-            NodeValue::Number(_) | NodeValue::String(_) => self.misfit(schema, node, path),
-            NodeValue::Array(elements) => self.visit_array(schema, elements, node, path),
-            NodeValue::Object(members) => self.visit_object(schema, members, node, path),
+            NodeValue::Number(_) | NodeValue::String(_) => self.misfit(schema, node),
+            NodeValue::Array(elements) => self.visit_array(schema, elements, node),
+            NodeValue::Object(members) => self.visit_object(schema, members, node),
         }
     }
 
-    fn visit_choice(
-        &mut self,
-        schema: &Value,
-        allowed: &[&str],
-        node: &Node,
-        path: &FieldPath,
-    ) -> Option<Value> {
+    fn visit_choice(&mut self, schema: &Value, allowed: &[&str], node: &Node) -> Option<Value> {
         let Some(text) = node.as_str() else {
-            return self.misfit(schema, node, path);
+            return self.misfit(schema, node);
         };
         if allowed.contains(&text) {
             return Some(Value::String(text.to_owned()));
         }
         let hint = did_you_mean(text, allowed.iter().copied());
+        let expected = expected(self.root, schema);
         let message = format!(
-            "{} is not allowed: expected {}{hint}",
-            shown(node, schema),
-            expected(self.root, schema)
+            "{} is not allowed: expected {expected}{hint}",
+            shown(node, schema)
         );
-        self.problem(node, path, message)
+        self.problem(node.at, message);
+        None
     }
 
-    fn visit_array(
-        &mut self,
-        schema: &Value,
-        elements: &[Node],
-        node: &Node,
-        path: &FieldPath,
-    ) -> Option<Value> {
+    fn visit_array(&mut self, schema: &'s Value, elements: &[Node], node: &Node) -> Option<Value> {
         let length = elements.len() as u64;
         let bound = |keyword| schema.get(keyword).and_then(Value::as_u64);
         if bound("minItems").is_some_and(|least| length < least)
             || bound("maxItems").is_some_and(|most| length > most)
         {
-            let message = format!(
-                "{length} elements are not allowed: expected {}",
-                expected(self.root, schema)
-            );
-            return self.problem(node, path, message);
+            let expected = expected(self.root, schema);
+            let message = format!("{length} elements are not allowed: expected {expected}");
+            self.problem(node.at, message);
+            return None;
         }
-        let any = Value::Bool(true);
-        let item = schema.get("items").unwrap_or(&any);
-        let visited: Vec<_> = elements
-            .iter()
-            .enumerate()
-            .map(|(index, element)| self.visit(item, element, &path.index(index)))
-            .collect();
+        let item = schema.get("items").unwrap_or(&ANYTHING);
+        let mut visited = Vec::with_capacity(elements.len());
+        for (index, element) in elements.iter().enumerate() {
+            self.path.push(Segment::Index(index));
+            visited.push(self.visit(item, element));
+            self.path.pop();
+        }
         let keeps_places = types(resolve(self.root, item)) == ["object"];
         if keeps_places {
             return Some(visited.into_iter().map(Option::unwrap_or_default).collect());
@@ -137,41 +131,36 @@ impl Walker<'_> {
 
     fn visit_object(
         &mut self,
-        schema: &Value,
+        schema: &'s Value,
         members: &[Member],
         node: &Node,
-        path: &FieldPath,
     ) -> Option<Value> {
         let mut whole = true;
-        let required = schema.get("required").and_then(Value::as_array);
-        for name in required.into_iter().flatten().filter_map(Value::as_str) {
+        for name in required(schema) {
             if !members.iter().any(|member| member.name == name) {
-                let message = "is required and missing".to_owned();
-                self.problem::<()>(node, &path.field(name), message);
+                self.path.push(Segment::Field(name.to_owned()));
+                self.problem(node.at, "is required and missing".to_owned());
+                self.path.pop();
                 whole = false;
             }
         }
         let mut kept = Map::new();
         for member in members {
-            let field = path.field(&member.name);
+            self.path.push(Segment::Field(member.name.clone()));
             let visited = match schema_of_member(schema, &member.name) {
-                Some(member_schema) => self.visit(&member_schema, &member.value, &field),
-                None => self.unknown_field(schema, member, path),
+                Some(member_schema) => self.visit(member_schema, &member.value),
+                None => self.unknown_field(schema, member),
             };
+            self.path.pop();
             match visited {
                 Some(value) => drop(kept.insert(member.name.clone(), value)),
-                None => whole &= !is_required(schema, &member.name),
+                None => whole &= required(schema).all(|name| name != member.name),
             }
         }
         whole.then_some(Value::Object(kept))
     }
 
-    fn unknown_field(
-        &mut self,
-        schema: &Value,
-        member: &Member,
-        path: &FieldPath,
-    ) -> Option<Value> {
+    fn unknown_field(&mut self, schema: &Value, member: &Member) -> Option<Value> {
         let fields = schema.get("properties").and_then(Value::as_object);
         let names: Vec<&str> = fields
             .into_iter()
@@ -186,11 +175,7 @@ impl Walker<'_> {
             };
         }
         let message = format!("unknown field {:?}{hint}", shown_name(&member.name));
-        self.problems.push(Problem::new(
-            member.name_at,
-            path.field(&member.name),
-            message,
-        ));
+        self.problem(member.name_at, message);
         None
     }
 
@@ -205,10 +190,10 @@ impl Walker<'_> {
                 "ApiKeyPool.providers.<name>.keys[].rateLimit",
             ),
         ];
+        let definitions = self.root.get("$defs");
         let knows = |definition: &str| {
-            self.root
-                .pointer(&format!("/$defs/{definition}/properties/{name}"))
-                .is_some()
+            let fields = definitions.and_then(|all| all.get(definition)?.get("properties"));
+            fields.is_some_and(|fields| fields.get(name).is_some())
         };
         HOMES
             .into_iter()
@@ -216,36 +201,36 @@ impl Walker<'_> {
             .map(|(_, home)| home)
     }
 
-    fn misfit<T>(&mut self, schema: &Value, node: &Node, path: &FieldPath) -> Option<T> {
+    fn misfit(&mut self, schema: &Value, node: &Node) -> Option<Value> {
+        let expected = expected(self.root, schema);
         let message = format!(
-            "{} is not allowed: expected {}",
-            shown(node, schema),
-            expected(self.root, schema)
+            "{} is not allowed: expected {expected}",
+            shown(node, schema)
         );
-        self.problem(node, path, message)
-    }
-
-    fn problem<T>(&mut self, node: &Node, path: &FieldPath, message: String) -> Option<T> {
-        self.problems
-            .push(Problem::new(node.at, path.clone(), message));
+        self.problem(node.at, message);
         None
     }
+
+    fn problem(&mut self, at: Position, message: String) {
+        self.problems
+            .push(Problem::new(at, self.path.clone(), message));
+    }
+}
+
+fn required(schema: &Value) -> impl Iterator<Item = &str> {
+    let names = schema.get("required").and_then(Value::as_array);
+    names.into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// The schema of a field, or `None` when there is no such field.
-fn schema_of_member(schema: &Value, name: &str) -> Option<Value> {
+fn schema_of_member<'s>(schema: &'s Value, name: &str) -> Option<&'s Value> {
     let named = schema.get("properties").and_then(|fields| fields.get(name));
     let others = match schema.get("additionalProperties") {
-        None => Some(&Value::Bool(true)),
+        None => Some(&ANYTHING),
         Some(Value::Bool(false)) => None,
         Some(others) => Some(others),
     };
-    named.or(others).cloned()
-}
-
-fn is_required(schema: &Value, name: &str) -> bool {
-    let required = schema.get("required").and_then(Value::as_array);
-    required.is_some_and(|names| names.iter().any(|required| required.as_str() == Some(name)))
+    named.or(others)
 }
 
 fn has_type(value: &NodeValue, name: &str) -> bool {

@@ -56,9 +56,9 @@ pub(super) fn expected(root: &Value, schema: &Value) -> String {
         let quoted: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
         return format!("one of {}", quoted.join(", "));
     }
-    let types = types(schema);
+    // Null stands for leaving a field out: nothing that anyone needs to be told to write.
+    let types = types(schema).into_iter().filter(|name| *name != "null");
     let named: Vec<_> = types
-        .iter()
         .map(|name| expected_type(root, schema, name))
         .collect();
     named.join(" or ")

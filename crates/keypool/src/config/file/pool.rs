@@ -17,8 +17,9 @@ pub(crate) struct PoolFile {
     pub(crate) enabled: bool,
     /// How a key is chosen among those that have room.
     pub(crate) strategy: StrategyName,
-    /// How often suspect keys are looked at, in milliseconds.
-    #[schemars(range(min = 100, max = 86_400_000))]
+    /// The period of the health check, in milliseconds: a key that is out is probed after 1, 5 and 30 periods,
+    /// then after every 60.
+    #[schemars(range(min = 10, max = 86_400_000))]
     pub(crate) health_check_interval: u64,
     /// Keeping a conversation on one key, whose prompt cache is warm.
     pub(crate) affinity: AffinityFile,
@@ -164,22 +165,22 @@ pub(crate) struct KeyFile {
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct RateLimitFile {
     /// Requests per minute.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    #[schemars(range(min = 1, max = 100_000_000_000_u64))]
     pub(crate) requests_per_minute: Option<u64>,
     /// Tokens per minute, input and output together.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    #[schemars(range(min = 1, max = 100_000_000_000_u64))]
     pub(crate) tokens_per_minute: Option<u64>,
     /// Input tokens per minute.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    #[schemars(range(min = 1, max = 100_000_000_000_u64))]
     pub(crate) input_tokens_per_minute: Option<u64>,
     /// Output tokens per minute.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    #[schemars(range(min = 1, max = 100_000_000_000_u64))]
     pub(crate) output_tokens_per_minute: Option<u64>,
     /// Requests per day (UTC).
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    #[schemars(range(min = 1, max = 100_000_000_000_u64))]
     pub(crate) requests_per_day: Option<u64>,
     /// Tokens per day (UTC).
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    #[schemars(range(min = 1, max = 100_000_000_000_u64))]
     pub(crate) tokens_per_day: Option<u64>,
     /// Requests at the same time.
     #[schemars(range(min = 1, max = 1_000_000))]
