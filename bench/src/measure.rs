@@ -19,7 +19,7 @@ use crate::target::{Bench, Kind, Running};
 /// Connections of the closed loop: enough to keep two cores busy, few enough that answers are not
 /// mostly waiting for each other.
 const CLOSED_LOOP_CONNECTIONS: usize = 32;
-/// Above this share of the machine's time for others, the absolute numbers say little.
+/// Above this share of the machine's time for others, numbers say little and ratios not much more.
 const FOREIGN_SHARE_MAX: f64 = 0.1;
 
 /// What can be measured.
@@ -137,13 +137,15 @@ impl Doubts {
     }
 
     /// Ends the watch and makes a section of what was measured.
-    fn into_section(mut self, title: String, rows: Vec<Row>) -> Section {
+    fn into_section(mut self, title: String, mut rows: Vec<Row>) -> Section {
         let foreign = CpuUse::now(&self.own).foreign_share_since(self.before);
         if foreign > FOREIGN_SHARE_MAX {
             self.remarks.push(format!(
-                "{:.0} % of the machine's CPU time went to other programs: trust the ratios at most",
+                "{:.0} % of the machine's CPU time went to other programs: no verdict, \
+                 and ratios are a hint at most",
                 foreign * 100.0
             ));
+            rows.iter_mut().for_each(Row::cast_doubt);
         }
         Section {
             title,

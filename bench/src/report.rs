@@ -70,7 +70,7 @@ pub(crate) enum Verdict {
     Pass,
     /// It is not.
     Miss,
-    /// Both proxies were measured, but the noise was larger than the difference.
+    /// It was measured, but under conditions that allow no verdict.
     Unclear,
 }
 
@@ -121,6 +121,11 @@ impl Row {
             budget,
             verdict,
         }
+    }
+
+    /// Withdraws the verdict, if there is one: something else than the proxies set the number.
+    pub(crate) fn cast_doubt(&mut self) {
+        self.verdict = self.verdict.map(|_| Verdict::Unclear);
     }
 
     fn cells(&self) -> [String; 8] {
@@ -286,6 +291,17 @@ mod tests {
         let added = rounds(&[], &[-3.0, 2.0], &[1.0, -4.0]);
         let row = Row::new("", "", added, Some(Budget::RatioAtMost(1.5)));
         assert_eq!((row.ratio, row.verdict), (None, Some(Verdict::Unclear)));
+    }
+
+    #[test]
+    fn doubt_withdraws_a_verdict_and_makes_none() {
+        let budget = Some(Budget::AtMost(1.0));
+        let mut judged = Row::new("", "", rounds(&[], &[], &[0.5]), budget);
+        judged.cast_doubt();
+        assert_eq!(judged.verdict, Some(Verdict::Unclear));
+        let mut free = Row::new("", "", rounds(&[], &[], &[0.5]), None);
+        free.cast_doubt();
+        assert_eq!(free.verdict, None);
     }
 
     #[test]
