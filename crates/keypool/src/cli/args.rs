@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::demo::DemoArgs;
 use crate::logging::{LogFormat, LogLevel};
 
 /// The strategies, as the admin API names them.
@@ -36,6 +37,8 @@ pub(super) enum Command {
     Check(ConfigArgs),
     /// Print the JSON Schema of the configuration.
     Schema,
+    /// See everything at work in half a minute, with no real key.
+    Demo(DemoArgs),
     /// Run the simulator of providers alone.
     Sim(SimArgs),
     /// Show what every key of a running gateway is doing.

@@ -58,6 +58,7 @@ fn run_command(command: Command) -> Result<(), Failure> {
             check::print_schema();
             Ok(())
         }
+        Command::Demo(args) => Ok(crate::demo::run(&args)?),
         Command::Sim(args) => sim::sim(&args),
         Command::Status(args) => status::status(&args),
         Command::Keys(args) => keys::keys(args),
