@@ -32,7 +32,8 @@ pub(super) async fn serve_connection(
         TokioIo::new(stream),
         service_fn(move |request| {
             let service = service.clone();
-            async move { Ok::<_, Infallible>(service.serve(request).await) }
+            // On the heap, so that an open stream does not keep the room of the work that began it.
+            Box::pin(async move { Ok::<_, Infallible>(service.serve(request).await) })
         }),
     );
     tokio::pin!(serving);

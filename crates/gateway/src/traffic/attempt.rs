@@ -25,6 +25,7 @@ use crate::telemetry::GatewayMeasurements;
 use crate::traffic::failure::Failure;
 use crate::traffic::headers::{self, ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
 use crate::traffic::relay::{Relay, RelayStart, Scan, StreamCount};
+use crate::traffic::request::ClientRequest;
 use crate::traffic::settlement::Settlement;
 use crate::upstream::{OpenRequest, SendError, UpstreamClient};
 
@@ -37,6 +38,8 @@ pub(super) struct Attempt<'a> {
     pub measurements: &'a GatewayMeasurements,
     /// The clocks of an attempt.
     pub timeouts: &'a Timeouts,
+    /// What the client asked for.
+    pub request: &'a ClientRequest,
     /// The body as this target gets it.
     pub body: Bytes,
     /// Whether the usage chunk was asked for on the client's behalf.
@@ -81,11 +84,11 @@ impl Attempt<'_> {
     }
 
     fn upstream_request(&self, settlement: &Settlement) -> Result<Request<Full<Bytes>>, String> {
-        let client = &settlement.request;
+        let client = self.request;
         let url = settlement
             .key
             .base
-            .url(client.endpoint, client.query.as_deref());
+            .url(client.facts.endpoint, client.query.as_deref());
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url
@@ -96,7 +99,7 @@ impl Attempt<'_> {
         request.headers_mut().insert(name, value);
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().entry(CONTENT_TYPE).or_insert(json);
-        if client.endpoint.dialect() == Dialect::Anthropic {
+        if client.facts.endpoint.dialect() == Dialect::Anthropic {
             // The API demands it; a plain `curl` has none, every SDK sends its own.
             let version = HeaderValue::from_static(ANTHROPIC_VERSION);
             request

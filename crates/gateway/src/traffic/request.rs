@@ -1,5 +1,6 @@
 //! A client's request, taken in whole: read, looked at, ready to be sent as often as needed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,17 +17,25 @@ use crate::traffic::headers;
 const TIMEOUT_HEADER: &str = "x-keypool-timeout-ms";
 const TAGS_HEADER: &str = "x-keypool-tags";
 
-/// Everything about one client request that its attempts need.
+/// What is still of interest about a request while its answer is on its way. It holds nothing of the
+/// request's bytes, since an open stream would keep them for as long as it lasts.
 #[derive(Debug)]
-pub(crate) struct ClientRequest {
+pub(crate) struct RequestFacts {
     /// Names the request in logs and in the answer's headers.
     pub id: String,
     /// What is asked for.
     pub endpoint: Endpoint,
-    /// The body as it came, kept for replay.
-    pub body: Bytes,
     /// What a look at the body told.
     pub peek: Peek,
+}
+
+/// Everything about one client request that its attempts need.
+#[derive(Debug)]
+pub(crate) struct ClientRequest {
+    /// What outlives the attempts.
+    pub facts: Arc<RequestFacts>,
+    /// The body as it came, kept for replay until an answer has begun.
+    pub body: Bytes,
     /// The headers that go upstream.
     pub headers: HeaderMap,
     /// The query string that goes upstream.
@@ -61,10 +70,12 @@ impl ClientRequest {
         let peek = keypool_wire::peek(endpoint, &body).map_err(|error| peek_error(&error))?;
         let allowed = timeout.map_or(config.retry.deadline, |own| own.min(config.retry.deadline));
         Ok(Self {
-            id: arrival.id,
-            endpoint,
+            facts: Arc::new(RequestFacts {
+                id: arrival.id,
+                endpoint,
+                peek,
+            }),
             body,
-            peek,
             headers: headers::for_upstream(&parts.headers),
             query: parts.uri.query().and_then(headers::query_for_upstream),
             tags: tags(&parts.headers),
@@ -74,7 +85,7 @@ impl ClientRequest {
 
     /// The model that the client named.
     pub(crate) fn model(&self) -> Result<&str, OwnError> {
-        match &self.peek.model {
+        match &self.facts.peek.model {
             Some(model) if !model.name.is_empty() => Ok(&model.name),
             _ => Err(OwnError {
                 status: 400,

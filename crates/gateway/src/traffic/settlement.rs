@@ -7,7 +7,7 @@ use keypool_wire::StreamError;
 
 use crate::provider::{Provider, UpstreamKey};
 use crate::traffic::failure::verdict_of;
-use crate::traffic::request::ClientRequest;
+use crate::traffic::request::RequestFacts;
 
 /// An attempt that is under way: holds the lease and settles it once. Dropped without a word (the
 /// client left, the task was cancelled) it settles as cancelled and charges what was reserved.
@@ -19,7 +19,7 @@ pub(crate) struct Settlement {
     /// The key that serves it.
     pub key: Arc<UpstreamKey>,
     /// What is being served.
-    pub request: Arc<ClientRequest>,
+    pub request: Arc<RequestFacts>,
     /// When the attempt began.
     pub started: Timestamp,
 }
@@ -44,7 +44,7 @@ impl Settlement {
         lease: Lease,
         provider: Arc<Provider>,
         key: Arc<UpstreamKey>,
-        request: Arc<ClientRequest>,
+        request: Arc<RequestFacts>,
         started: Timestamp,
     ) -> Self {
         Self {
