@@ -25,5 +25,6 @@ mod operations;
 mod performance;
 mod recovery;
 mod relay;
+mod routing;
 mod security;
 mod strategies;

@@ -124,9 +124,8 @@ async fn the_query_goes_on_without_the_clients_key() {
 }
 
 #[tokio::test]
-async fn answers_say_who_served_them_and_hide_one_keys_quota() {
-    let limits = keypool_sim::Limits::per_minute(50);
-    let world = Setup::both(1).sim_limits(limits).start().await;
+async fn answers_say_who_served_them_unless_that_is_switched_off() {
+    let world = Setup::both(1).start().await;
     for api in Api::ALL {
         let answer = world.ask(api).await;
         assert_eq!(answer.header("x-keypool-provider"), api.provider());
@@ -139,12 +138,31 @@ async fn answers_say_who_served_them_and_hide_one_keys_quota() {
         .start()
         .await;
     let answer = world.ask(Api::Messages).await;
-    assert!(
-        !answer
-            .headers
-            .keys()
-            .any(|name| name.as_str().starts_with("x-keypool-"))
-    );
+    let own = |name: &http::HeaderName| name.as_str().starts_with("x-keypool-");
+    assert!(!answer.headers.keys().any(own));
+}
+
+// contract §2: the provider's headers speak of one key, the client is told of the pool.
+#[tokio::test]
+async fn quota_headers_tell_of_the_pool_and_not_of_one_key() {
+    let world = Setup::both(2)
+        .every_key("rateLimit", &json!({ "requestsPerMinute": 50 }))
+        .sim_limits(keypool_sim::Limits::per_minute(7))
+        .start()
+        .await;
+    for (api, prefix) in [
+        (Api::Messages, "anthropic-ratelimit-requests-"),
+        (Api::Chat, "x-ratelimit-"),
+    ] {
+        let answer = world.ask(api).await;
+        let named = |what: &str| match api {
+            Api::Messages => format!("{prefix}{what}"),
+            _ => format!("{prefix}{what}-requests"),
+        };
+        assert_eq!(answer.header(&named("limit")), "100", "{api:?}");
+        assert_eq!(answer.header(&named("remaining")), "99", "{api:?}");
+        assert!(!answer.header(&named("reset")).is_empty(), "{api:?}");
+    }
 }
 
 /// Tokens that the gateway counted for a key: input with cached ones, and output.
