@@ -75,6 +75,8 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Between two chunks of an answer.
     pub idle: Duration,
+    /// From the attempt's begin to the answer's end.
+    pub total: Duration,
     /// Reading a request's body from the client.
     pub client_body: Duration,
     /// How long requests in flight may go on after a stop was asked for.
@@ -160,6 +162,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             first_byte: Duration::from_mins(10),
             idle: Duration::from_mins(2),
+            total: Duration::from_hours(1),
             client_body: Duration::from_mins(1),
             drain: Duration::from_secs(30),
         }

@@ -46,6 +46,8 @@ pub(super) struct Attempt<'a> {
     pub usage_injected: bool,
     /// Time left until the request's deadline.
     pub time_left: Duration,
+    /// When the answer must have ended.
+    pub end: Instant,
 }
 
 impl Attempt<'_> {
@@ -129,7 +131,7 @@ impl Attempt<'_> {
         let mut held = VecDeque::new();
         let mut held_bytes = 0;
         loop {
-            match next_chunk(&mut body, self.timeouts.idle).await {
+            match next_chunk(&mut body, self.patience()).await {
                 Next::Chunk(chunk) => {
                     held_bytes += chunk.len();
                     held.push_back(chunk);
@@ -138,7 +140,12 @@ impl Attempt<'_> {
                     }
                 }
                 Next::End => break,
-                Next::Silence => return Err(Failure::silent(settlement, self.timeouts.idle)),
+                Next::Silence => {
+                    return Err(Failure::silent(
+                        settlement,
+                        self.timeouts.idle.min(self.timeouts.total),
+                    ));
+                }
                 Next::Broken(reason) => {
                     return Err(Failure::broken(settlement, FaultKind::Reset, &reason));
                 }
@@ -168,10 +175,10 @@ impl Attempt<'_> {
         let hold_until = Instant::now() + limits::HELD_STREAM_TIME;
         loop {
             let patience = hold_until.saturating_duration_since(Instant::now());
-            let idle = self.timeouts.idle.min(patience);
+            let idle = self.patience().min(patience);
             let chunk = match next_chunk(&mut body, idle).await {
                 Next::Chunk(chunk) => chunk,
-                Next::Silence if idle < self.timeouts.idle => break,
+                Next::Silence if Instant::now() >= hold_until => break,
                 Next::Silence => return Err(Failure::silent(settlement, idle)),
                 Next::Broken(reason) => {
                     return Err(Failure::broken(settlement, FaultKind::Reset, &reason));
@@ -203,6 +210,13 @@ impl Attempt<'_> {
         Ok(self.relay(settlement, &parts, body, open, Some(scan), held))
     }
 
+    /// How long the next chunk may take.
+    fn patience(&self) -> Duration {
+        self.timeouts
+            .idle
+            .min(self.end.saturating_duration_since(Instant::now()))
+    }
+
     fn relay(
         &self,
         settlement: Settlement,
@@ -219,6 +233,7 @@ impl Attempt<'_> {
             scan,
             held,
             idle,
+            end: self.end,
             settlement,
             open,
             streams,

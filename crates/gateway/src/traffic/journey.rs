@@ -203,6 +203,7 @@ impl<'a> Journey<'a> {
             body,
             usage_injected,
             time_left: self.time_left(),
+            end: tokio::time::Instant::now() + self.live.config.timeouts.total,
         };
         let answered = attempt.run(settlement).await;
         if answered.is_ok() {

@@ -41,7 +41,7 @@ pub(crate) struct Relay {
     yields: u8,
     ended: bool,
     cut: bool,
-    idle: IdleClock,
+    clocks: Clocks,
     settlement: Option<Settlement>,
     _open: OpenRequest,
     _streams: StreamCount,
@@ -177,33 +177,41 @@ fn push(out: &mut VecDeque<Bytes>, bytes: Bytes) {
     }
 }
 
-/// Fires when nothing has come for a while. Re-armed only when it goes off, so that a chunk costs
-/// no timer operation.
+/// Fires when nothing has come for a while, or when the answer has gone on for too long. Re-armed
+/// only when it goes off, so that a chunk costs no timer operation.
 #[derive(Debug)]
-struct IdleClock {
+struct Clocks {
     sleep: Pin<Box<Sleep>>,
-    bound: Duration,
+    idle: Duration,
     last: Instant,
+    end: Instant,
 }
 
-impl IdleClock {
-    fn new(bound: Duration) -> Self {
+impl Clocks {
+    fn new(idle: Duration, end: Instant) -> Self {
+        let last = Instant::now();
         Self {
-            sleep: Box::pin(tokio::time::sleep(bound)),
-            bound,
-            last: Instant::now(),
+            sleep: Box::pin(tokio::time::sleep_until(end.min(last + idle))),
+            idle,
+            last,
+            end,
         }
     }
 
-    fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Code and reason, once one of the clocks has run out.
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Option<(&'static str, String)> {
         while self.sleep.as_mut().poll(cx).is_ready() {
-            let due = self.last + self.bound;
-            if due <= Instant::now() {
-                return true;
+            let (now, idle_end) = (Instant::now(), self.last + self.idle);
+            if self.end <= now {
+                return Some(("upstream_too_long", "the answer took too long".to_owned()));
             }
-            self.sleep.as_mut().reset(due);
+            if idle_end <= now {
+                let reason = format!("nothing came for {} s", self.idle.as_secs());
+                return Some(("upstream_stalled", reason));
+            }
+            self.sleep.as_mut().reset(self.end.min(idle_end));
         }
-        false
+        None
     }
 }
 
@@ -218,6 +226,8 @@ pub(crate) struct RelayStart {
     pub held: VecDeque<Bytes>,
     /// Longest time between two chunks.
     pub idle: Duration,
+    /// When the answer must have ended.
+    pub end: Instant,
     /// The attempt to settle at the end.
     pub settlement: Settlement,
     /// The upstream request.
@@ -240,7 +250,7 @@ impl Relay {
             yields: 0,
             ended: false,
             cut: false,
-            idle: IdleClock::new(start.idle),
+            clocks: Clocks::new(start.idle, start.end),
             settlement: Some(start.settlement),
             _open: start.open,
             _streams: start.streams,
@@ -248,7 +258,7 @@ impl Relay {
     }
 
     fn take_in(&mut self, chunk: Bytes) {
-        self.idle.last = Instant::now();
+        self.clocks.last = Instant::now();
         let before = self.ready.len();
         let Some(scan) = &mut self.scan else {
             self.ready_bytes += chunk.len();
@@ -369,11 +379,10 @@ impl Relay {
                 }
                 Poll::Ready(None) => self.end(),
                 Poll::Pending if self.ready.is_empty() => {
-                    if !self.idle.poll_expired(cx) {
+                    let Some((code, reason)) = self.clocks.poll_expired(cx) else {
                         return Gathered::Nothing;
-                    }
-                    let reason = format!("nothing came for {} s", self.idle.bound.as_secs());
-                    self.break_off(FaultKind::Timeout, "upstream_stalled", &reason);
+                    };
+                    self.break_off(FaultKind::Timeout, code, &reason);
                 }
                 Poll::Pending if self.yields < limits::GATHERING_YIELDS => {
                     self.yields += 1;
@@ -410,7 +419,7 @@ impl Body for Relay {
                 relay.draining = false;
                 relay.ready_bytes = 0;
                 // A client that reads slowly is no reason to call the upstream stalled.
-                relay.idle.last = Instant::now();
+                relay.clocks.last = Instant::now();
             }
             if relay.ended && relay.ready.is_empty() {
                 return Poll::Ready(relay.cut.then_some(Err(CutOff)));

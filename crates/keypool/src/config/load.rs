@@ -208,6 +208,7 @@ fn timeouts(file: &TimeoutsFile, api_timeout_ms: Option<u64>) -> Timeouts {
         connect: or(file.connect, default.connect),
         first_byte: or(file.first_byte.or(api_timeout_ms), default.first_byte),
         idle: or(file.idle, default.idle),
+        total: or(file.total, default.total),
         client_body: or(file.client_body, default.client_body),
         drain: or(file.drain, default.drain),
     }

@@ -87,6 +87,9 @@ pub(crate) struct TimeoutsFile {
     /// Between two pieces of an answer; default 120000.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(crate) idle: Option<u64>,
+    /// From the attempt's begin to the answer's end; default 3600000.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub(crate) total: Option<u64>,
     /// Reading a request's body from the client; default 60000.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(crate) client_body: Option<u64>,
