@@ -62,6 +62,8 @@ pub(crate) struct Blocked {
     pub(crate) by_group: bool,
 }
 
+pub(crate) type AllBlocked = SmallVec<[Blocked; 4]>;
+
 /// Answers a pick's questions, and remembers which keys need not be asked again for a while.
 pub(crate) struct Chooser<'a> {
     pub(crate) now: Timestamp,
@@ -69,7 +71,7 @@ pub(crate) struct Chooser<'a> {
     pub(crate) wanted: &'a Wanted<'a>,
     pub(crate) keys: &'a Slab<Key>,
     pub(crate) groups: &'a Slab<Group>,
-    pub(crate) blocked: SmallVec<[Blocked; 4]>,
+    pub(crate) blocked: AllBlocked,
 }
 
 impl<'a> Chooser<'a> {
@@ -86,7 +88,7 @@ impl<'a> Chooser<'a> {
             wanted,
             keys,
             groups,
-            blocked: SmallVec::new(),
+            blocked: AllBlocked::new(),
         }
     }
 

@@ -328,10 +328,14 @@ impl Health {
             if outage.ends_at.is_some_and(|ends_at| ends_at <= now) {
                 self.come_back();
                 elapsed.reason = Some("credit returns");
-            } else if enabled && outage.ends_at.is_none() && outage.next_probe <= now {
+            } else if enabled
+                && !self.expired
+                && outage.ends_at.is_none()
+                && outage.next_probe <= now
+            {
                 // If the result never comes, the next one is due as after an inconclusive one.
                 outage.schedule_probe(now, self.probe_interval);
-                elapsed.probe = !self.expired;
+                elapsed.probe = true;
             }
         }
         if !self.expired && expires_at.is_some_and(|at| at <= now) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::admin::{AdminError, Applied, Command, KeyPatch};
 use crate::bounds::KEYS_MAX;
-use crate::chooser::Wanted;
+use crate::chooser::{AllBlocked, Wanted};
 use crate::config::{ConfigError, KeyConfig, PoolConfig, check_key};
 use crate::id::KeyId;
 use crate::key::Place;
@@ -143,7 +143,7 @@ impl Pool {
         };
         let matching = self.selector.matching(wanted.model);
         let picked = self
-            .pick(&matching, &wanted)
+            .pick(&matching, &wanted, &mut AllBlocked::new())
             .and_then(|index| self.keys.at(index));
         let Some(key) = picked.map(|key| key.id) else {
             return Err(AdminError::NoOtherKey);

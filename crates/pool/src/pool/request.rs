@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::bounds::REFUSAL_MEMORY_ABOVE;
-use crate::chooser::{Blocked, Chooser, Wanted};
+use crate::chooser::{AllBlocked, Blocked, Chooser, Wanted};
 use crate::demand::Demand;
 use crate::id::KeyId;
 use crate::key::Place;
@@ -72,17 +72,31 @@ impl Pool {
         {
             return Admission::Refused(known.refusal);
         }
-        let lease = self
-            .choose(&wanted)
-            .and_then(|index| self.grant(index, demand));
+        let picked = self.choose_and_park(&wanted);
+        let lease = picked.and_then(|index| self.grant(index, demand));
         match lease {
             Some(lease) => Admission::Granted(lease),
             None => Admission::Refused(self.refuse(&wanted)),
         }
     }
 
-    /// The key that serves a demand, by rotation or strategy.
-    pub(super) fn choose(&mut self, wanted: &Wanted<'_>) -> Option<usize> {
+    /// [`Self::choose`], with what was learnt on the way put to use.
+    fn choose_and_park(&mut self, wanted: &Wanted<'_>) -> Option<usize> {
+        let mut blocked = AllBlocked::new();
+        let chosen = self.choose(wanted, &mut blocked);
+        for blocked in blocked {
+            self.park(&blocked);
+        }
+        chosen
+    }
+
+    /// The key that serves a demand, by rotation or strategy; and those that were found unable to
+    /// serve any.
+    pub(super) fn choose(
+        &mut self,
+        wanted: &Wanted<'_>,
+        blocked: &mut AllBlocked,
+    ) -> Option<usize> {
         let matching = self.selector.matching(wanted.model);
         if let Some(rotation) = self.rotation {
             let promised = self.promised(&rotation, &matching, wanted);
@@ -90,12 +104,12 @@ impl Pool {
                 avoided: rotation.from,
                 ..*wanted
             };
-            let other = promised.or_else(|| self.pick(&matching, &elsewhere));
+            let other = promised.or_else(|| self.pick(&matching, &elsewhere, blocked));
             if other.is_some() {
                 return other;
             }
         }
-        self.pick(&matching, wanted)
+        self.pick(&matching, wanted, blocked)
     }
 
     fn promised(
@@ -111,13 +125,15 @@ impl Pool {
         (ready && chooser.fits(handle.index())).then(|| handle.index())
     }
 
-    pub(super) fn pick(&mut self, matching: &[usize], wanted: &Wanted<'_>) -> Option<usize> {
+    pub(super) fn pick(
+        &mut self,
+        matching: &[usize],
+        wanted: &Wanted<'_>,
+        blocked: &mut AllBlocked,
+    ) -> Option<usize> {
         let mut chooser = Chooser::new(self.now, wanted, &self.keys, &self.groups);
         let picked = self.selector.pick(matching, &mut chooser);
-        let blocked = chooser.blocked;
-        for blocked in blocked {
-            self.park(&blocked);
-        }
+        blocked.append(&mut chooser.blocked);
         picked
     }
 

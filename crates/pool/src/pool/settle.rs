@@ -297,8 +297,8 @@ impl Pool {
                         let id = key.id;
                         let message = "its account is out of credit".to_owned();
                         self.alert(id, AlertKind::OutOfCredit, message);
-                        self.refresh(member, "out of credit");
                     }
+                    self.refresh(member, "out of credit");
                 }
             }
             CooldownScope::KeyModel | CooldownScope::GroupModel => {

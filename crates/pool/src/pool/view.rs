@@ -1,6 +1,6 @@
 //! What the pool shows of itself.
 
-use crate::chooser::{Wanted, ratio_of};
+use crate::chooser::{AllBlocked, Wanted, ratio_of};
 use crate::demand::Demand;
 use crate::explain::{Explanation, Standing};
 use crate::id::KeyId;
@@ -64,10 +64,11 @@ impl Pool {
         }
     }
 
-    /// The key that a grant would fall on, without spending randomness.
+    /// The key that a grant would fall on. No randomness is spent and no key parked: both would
+    /// lead the next draw elsewhere.
     fn foresee(&mut self, wanted: &Wanted<'_>) -> Option<Handle> {
         let rng = self.selector.rng().clone();
-        let index = self.choose(wanted);
+        let index = self.choose(wanted, &mut AllBlocked::new());
         *self.selector.rng() = rng;
         index.and_then(|index| self.keys.handle_at(index))
     }

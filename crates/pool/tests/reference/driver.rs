@@ -1,0 +1,685 @@
+//! Drives the real pool and the naive one with the same steps, and compares them after each.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use keypool_pool::{
+    AdminError, Admission, Applied, Charge, Command, Demand, ErrorNote, KeyConfig, KeyId, KeyPatch,
+    KeyState, Lease, Limits, Outcome, Output, Pool, PoolConfig, ProbeResult, Strategy, Timestamp,
+    Usage, Verdict, Window,
+};
+
+use crate::naive::{Granted, Naive, Request};
+use crate::naive_key::NaiveKey;
+use crate::naive_meter::{NaiveQuota, Wants};
+use crate::steps::{Charged, Judged, Step};
+
+/// A few minutes before a midnight, so that days change in some scripts.
+const START: Timestamp = Timestamp::from_unix_secs(20_000 * 86_400 - 240);
+const MODELS: [&str; 3] = ["claude-a", "claude-b", "gpt-a"];
+const TAG: &str = "tagged";
+
+fn id(number: u64) -> KeyId {
+    KeyId::from_bits(number + 1)
+}
+
+fn limits(choice: u8) -> Limits {
+    let none = Limits::default();
+    match choice {
+        0 => none,
+        1 => Limits {
+            requests_per_minute: Some(7),
+            tokens_per_minute: Some(1000),
+            ..none
+        },
+        2 => Limits {
+            input_tokens_per_minute: Some(500),
+            max_concurrent: Some(2),
+            ..none
+        },
+        3 => Limits {
+            output_tokens_per_minute: Some(150),
+            requests_per_day: Some(20),
+            ..none
+        },
+        4 => Limits {
+            tokens_per_day: Some(4000),
+            requests_per_minute: Some(13),
+            ..none
+        },
+        _ => Limits {
+            max_concurrent: Some(1),
+            requests_per_minute: Some(60),
+            ..none
+        },
+    }
+}
+
+/// Six keys that differ in all that a key can differ in.
+fn config(number: u64) -> KeyConfig {
+    let mut key = KeyConfig::new(id(number));
+    key.limits = limits(u8::try_from(number).unwrap());
+    match number {
+        0 => key.models = vec!["claude-*".to_owned()],
+        1 | 2 => key.quota_group = Some("org".to_owned()),
+        3 => key.tags = vec![TAG.to_owned()],
+        4 => key.expires_at = Some(START + Duration::from_mins(20)),
+        _ => key.quota_group = Some("other".to_owned()),
+    }
+    if number == 2 {
+        key.tags = vec![TAG.to_owned()];
+        key.models = vec!["gpt-a".to_owned(), "claude-b".to_owned()];
+    }
+    key
+}
+
+fn groups() -> Vec<(String, Limits)> {
+    let org = Limits {
+        requests_per_minute: Some(11),
+        max_concurrent: Some(4),
+        ..limits(0)
+    };
+    vec![
+        ("org".to_owned(), org),
+        ("other".to_owned(), Limits::default()),
+    ]
+}
+
+pub(crate) struct Driver {
+    now: Timestamp,
+    pool: Pool,
+    naive: Naive,
+    window: Window,
+    leases: Vec<(Lease, Granted)>,
+    dropped: Vec<Granted>,
+    /// Each key's state as the outputs told it.
+    told: BTreeMap<KeyId, KeyState>,
+    probes: Vec<KeyId>,
+    history: String,
+}
+
+impl Driver {
+    pub(crate) fn new(strategy: Strategy, window: Window, seed: u64) -> Self {
+        let keys: Vec<KeyConfig> = (0..5).map(config).collect();
+        let mut naive = Naive::new(strategy, window);
+        for (name, limits) in groups() {
+            naive.add_group(START, &name, &limits);
+        }
+        for key in keys.clone() {
+            naive.add(START, key);
+        }
+        let config = PoolConfig {
+            strategy,
+            window,
+            quota_groups: groups(),
+            keys,
+            seed,
+            ..PoolConfig::default()
+        };
+        Self {
+            now: START,
+            pool: Pool::new(START, config).unwrap(),
+            naive,
+            window,
+            leases: Vec::new(),
+            dropped: Vec::new(),
+            told: BTreeMap::new(),
+            probes: Vec::new(),
+            history: String::new(),
+        }
+    }
+
+    pub(crate) fn history(self) -> String {
+        self.history
+    }
+
+    pub(crate) fn step(&mut self, step: Step) {
+        if let Step::Wait { millis } = step {
+            self.now = self.now + Duration::from_millis(millis);
+        }
+        self.begin();
+        match step {
+            Step::Wait { .. } => {}
+            Step::Request {
+                model,
+                input,
+                output,
+                tagged,
+                excluded,
+            } => {
+                self.request(
+                    model,
+                    Wants {
+                        requests: 1,
+                        input,
+                        output,
+                    },
+                    tagged,
+                    excluded,
+                );
+            }
+            Step::Settle {
+                lease,
+                verdict,
+                charge,
+            } => self.settle(lease, verdict, charge),
+            Step::Drop { lease } => {
+                if let Some((lease, granted)) = self.take_lease(lease) {
+                    drop(lease);
+                    self.dropped.push(granted);
+                    self.begin();
+                }
+            }
+            Step::Probe { key, passed } => self.probe(id(key), passed),
+            Step::Strategy(strategy) => {
+                self.pool
+                    .handle_admin(self.now, Command::SetStrategy(strategy))
+                    .unwrap();
+                self.naive.strategy = strategy;
+            }
+            Step::Rotate => self.rotate(),
+            Step::HealthCheck => self.health_check(),
+            Step::Add { .. }
+            | Step::Remove { .. }
+            | Step::Enable { .. }
+            | Step::Limits { .. }
+            | Step::Reload { .. } => self.configure(&step),
+        }
+        self.compare();
+    }
+
+    /// What the pool does at the start of each call.
+    fn begin(&mut self) {
+        for granted in std::mem::take(&mut self.dropped) {
+            self.settle_naive_quota(&granted, Charged::AsReserved);
+            self.naive
+                .judge(self.now, &granted, Judged::Cancelled, None);
+        }
+        for key in &mut self.naive.keys {
+            if key.elapse(self.now) {
+                self.probes.push(key.config.id);
+            }
+        }
+    }
+
+    fn request(&mut self, model: u8, wants: Wants, tagged: bool, excluded: u8) {
+        let model = MODELS[usize::from(model) % MODELS.len()];
+        let tags: Vec<String> = tagged.then(|| TAG.to_owned()).into_iter().collect();
+        let excluded: Vec<KeyId> = (0..6)
+            .filter(|number| excluded & (1 << number) != 0)
+            .map(id)
+            .collect();
+        let demand = Demand {
+            model,
+            input_tokens: wants.input,
+            output_tokens: wants.output,
+            tags: &tags,
+            excluded: &excluded,
+        };
+        let foreseen = self.pool.explain(self.now, &demand);
+        let admission = self.pool.handle_request(self.now, &demand);
+        let request = Request {
+            model: Some(model.to_owned()),
+            wants,
+            tags: tags.clone(),
+            excluded: excluded.clone(),
+        };
+        let legal = self.naive.legal(self.now, &request);
+        match admission {
+            Admission::Granted(lease) => {
+                let key = lease.key();
+                assert!(
+                    legal.iter().any(|legal| legal.config.id == key),
+                    "{key} for {request:?}"
+                );
+                if let Some(choice) = self.naive.choice(&legal) {
+                    assert_eq!(key, choice, "{} {request:?}", self.naive.strategy);
+                }
+                assert_eq!(foreseen.refusal, None);
+                let chosen = foreseen.keys.iter().find(|(_, standing)| {
+                    matches!(standing, keypool_pool::Standing::Chosen { .. })
+                });
+                assert_eq!(chosen.map(|(key, _)| *key), Some(key), "as explained");
+                let granted = self.naive.grant(self.now, key, &request);
+                assert_eq!(granted.number, lease.id());
+                self.leases.push((lease, granted));
+                self.check_within_limits(key);
+                writeln!(self.history, "{key}").unwrap();
+            }
+            Admission::Refused(refusal) => {
+                let legal: Vec<KeyId> = legal.iter().map(|key| key.config.id).collect();
+                assert_eq!(legal, [], "refused although these have room: {refusal:?}");
+                assert_eq!(
+                    refusal,
+                    self.naive.refusal(self.now, &request),
+                    "{request:?}"
+                );
+                assert_eq!(foreseen.refusal, Some(refusal));
+                writeln!(self.history, "{refusal:?}").unwrap();
+            }
+        }
+    }
+
+    /// Reserved and used together never exceed a limit at the moment of a grant.
+    fn check_within_limits(&mut self, key: KeyId) {
+        let snapshot = self.pool.snapshot(self.now);
+        let key = snapshot
+            .keys
+            .iter()
+            .find(|shown| shown.config.id == key)
+            .unwrap();
+        let group = snapshot
+            .groups
+            .iter()
+            .filter(|group| Some(&group.name) == key.config.quota_group.as_ref());
+        for meter in key
+            .meters
+            .iter()
+            .chain(group.flat_map(|group| &group.meters))
+        {
+            assert!(
+                meter.remaining >= 0 && meter.used + meter.reserved <= meter.limit,
+                "{meter:?}"
+            );
+        }
+    }
+
+    fn take_lease(&mut self, which: usize) -> Option<(Lease, Granted)> {
+        let count = self.leases.len();
+        (count > 0).then(|| self.leases.remove(which % count))
+    }
+
+    fn settle(&mut self, which: usize, judged: Judged, charged: Charged) {
+        let Some((lease, granted)) = self.take_lease(which) else {
+            return;
+        };
+        let at = |seconds| self.now + Duration::from_secs(seconds);
+        let verdict = match judged {
+            Judged::Success => Verdict::Success,
+            Judged::ClientError => Verdict::ClientError,
+            Judged::Cancelled => Verdict::Cancelled,
+            Judged::Overloaded => Verdict::Overloaded,
+            Judged::Fault(kind) => Verdict::Fault(kind),
+            Judged::RateLimited { until, scope } => Verdict::RateLimited {
+                until: until.map(at),
+                scope,
+            },
+            Judged::Invalid => Verdict::Invalid,
+            Judged::OutOfCredit { until, scope } => Verdict::OutOfCredit {
+                until: until.map(at),
+                scope,
+            },
+            Judged::ModelDenied => Verdict::ModelDenied,
+        };
+        let charge = match charged {
+            Charged::AsReserved => Charge::AsReserved,
+            Charged::Percent(_) => {
+                let used = used(&granted.wants, charged);
+                Charge::Actual {
+                    input_tokens: used.input,
+                    output_tokens: used.output,
+                }
+            }
+            Charged::RequestOnly => Charge::RequestOnly,
+            Charged::Nothing => Charge::Nothing,
+        };
+        let outcome = Outcome {
+            verdict,
+            charge,
+            usage: Usage::default(),
+            latency: Duration::from_millis(100),
+            error: None,
+        };
+        self.pool.handle_outcome(self.now, lease, &outcome);
+        self.settle_naive_quota(&granted, charged);
+        let shown = self.pool.key_snapshot(self.now, granted.key);
+        let observed = shown.and_then(|shown| shown.rate_limited_until);
+        self.naive.judge(self.now, &granted, judged, observed);
+    }
+
+    fn settle_naive_quota(&mut self, granted: &Granted, charged: Charged) {
+        let used = used(&granted.wants, charged);
+        let lease = (granted.number, granted.at);
+        let alive = |key: &&mut NaiveKey| key.incarnation == granted.incarnation;
+        if let Some(key) = self.naive.key(granted.key).filter(alive) {
+            key.quota.settle(self.now, lease, &granted.wants, &used);
+        }
+        let group = granted
+            .group
+            .as_ref()
+            .and_then(|name| self.naive.groups.get_mut(name));
+        if let Some(group) = group {
+            group.settle(self.now, lease, &granted.wants, &used);
+        }
+    }
+
+    fn probe(&mut self, id: KeyId, passed: Option<bool>) {
+        let result = match passed {
+            Some(true) => ProbeResult::Passed,
+            Some(false) => ProbeResult::Failed(ErrorNote::default()),
+            None => ProbeResult::Inconclusive,
+        };
+        self.pool.handle_probe(self.now, id, result);
+        let now = self.now;
+        let Some(key) = self.naive.key(id) else {
+            return;
+        };
+        let Some(outage) = &mut key.outage else {
+            return;
+        };
+        if passed == Some(true) {
+            key.come_back();
+        } else {
+            outage.failed += usize::from(passed == Some(false));
+            outage.next_probe = now + outage.wait();
+        }
+    }
+
+    fn rotate(&mut self) {
+        let anything = Request {
+            model: None,
+            wants: Wants {
+                requests: 1,
+                input: 0,
+                output: 0,
+            },
+            tags: Vec::new(),
+            excluded: self.naive.last_granted.into_iter().collect(),
+        };
+        // A rotation is no grant: an earlier one does not bear on it.
+        let standing = self.naive.rotation.take();
+        let legal = self.naive.legal(self.now, &anything);
+        match self.pool.handle_admin(self.now, Command::Rotate) {
+            Ok(Applied::Rotated { key }) => {
+                assert!(legal.iter().any(|legal| legal.config.id == key), "{key}");
+                if let Some(choice) = self.naive.choice(&legal) {
+                    assert_eq!(key, choice);
+                }
+                self.naive.rotation = Some((self.naive.last_granted, key));
+            }
+            Err(AdminError::NoOtherKey) => {
+                assert_eq!(legal.len(), 0);
+                self.naive.rotation = standing;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn health_check(&mut self) {
+        let Ok(Applied::Checked { probing, .. }) =
+            self.pool.handle_admin(self.now, Command::HealthCheck)
+        else {
+            panic!("a check answers what it found")
+        };
+        let mut expected = Vec::new();
+        for key in &mut self.naive.keys {
+            if key.config.enabled
+                && !key.expired
+                && let Some(outage) = &mut key.outage
+            {
+                outage.next_probe = self.now + outage.wait();
+                expected.push(key.config.id);
+            }
+        }
+        self.probes.extend(&expected);
+        assert_eq!(sorted(probing), sorted(expected));
+    }
+
+    fn configure(&mut self, step: &Step) {
+        let now = self.now;
+        let command = match *step {
+            Step::Add { key } => Command::AddKey(config(key)),
+            Step::Remove { key } => Command::RemoveKey(id(key)),
+            Step::Enable { key, enabled } => {
+                let patch = KeyPatch {
+                    enabled: Some(enabled),
+                    ..KeyPatch::default()
+                };
+                Command::UpdateKey(id(key), patch)
+            }
+            Step::Limits { key, choice } => {
+                let patch = KeyPatch {
+                    limits: Some(limits(choice)),
+                    ..KeyPatch::default()
+                };
+                Command::UpdateKey(id(key), patch)
+            }
+            Step::Reload { reversed, without } => return self.reload(reversed, id(without)),
+            _ => return,
+        };
+        let result = self.pool.handle_admin(now, command);
+        let known = match *step {
+            Step::Add { key }
+            | Step::Remove { key }
+            | Step::Enable { key, .. }
+            | Step::Limits { key, .. } => self.naive.key(id(key)).is_some(),
+            _ => false,
+        };
+        assert_eq!(
+            result.is_ok(),
+            known != matches!(step, Step::Add { .. }),
+            "{step:?}"
+        );
+        if result.is_err() {
+            return;
+        }
+        let (window, next_lease) = (self.window, self.naive.next_lease);
+        match *step {
+            Step::Add { key } => self.naive.add(now, config(key)),
+            Step::Remove { key } => self.naive.keys.retain(|kept| kept.config.id != id(key)),
+            Step::Enable { key, enabled } => {
+                let key = self.naive.key(id(key)).unwrap();
+                key.config.enabled = enabled;
+                if enabled {
+                    key.bars.clear();
+                    if key.is_out() {
+                        key.cooldown = None;
+                        key.refused_at = None;
+                        key.in_a_row = 0;
+                        key.come_back();
+                    }
+                }
+            }
+            Step::Limits { key, choice } => {
+                let key = self.naive.key(id(key)).unwrap();
+                key.config.limits = limits(choice);
+                key.quota
+                    .set_limits(now, &limits(choice), window, next_lease);
+            }
+            _ => {}
+        }
+    }
+
+    fn reload(&mut self, reversed: bool, without: KeyId) {
+        let now = self.now;
+        self.naive.keys.retain(|key| key.config.id != without);
+        if reversed {
+            self.naive.keys.reverse();
+        }
+        for key in &mut self.naive.keys {
+            key.position = self.naive.next_position;
+            self.naive.next_position += 1;
+        }
+        let last = self.naive.last_granted;
+        let last = self
+            .naive
+            .keys
+            .iter()
+            .find(|key| Some(key.config.id) == last);
+        self.naive.cursor = last.map(|key| key.position);
+        let configs = self
+            .naive
+            .keys
+            .iter()
+            .map(|key| key.config.clone())
+            .collect();
+        let config = PoolConfig {
+            strategy: self.naive.strategy,
+            window: self.window,
+            quota_groups: groups(),
+            keys: configs,
+            ..PoolConfig::default()
+        };
+        self.pool
+            .handle_admin(now, Command::Reconfigure(config))
+            .unwrap();
+    }
+
+    /// Everything that shows is equal.
+    fn compare(&mut self) {
+        self.compare_outputs();
+        let now = self.now;
+        let next = self
+            .naive
+            .keys
+            .iter()
+            .filter_map(NaiveKey::next_change)
+            .min();
+        assert_eq!(
+            self.pool.poll_timeout().map(|(at, _)| at),
+            next,
+            "next change"
+        );
+        let snapshot = self.pool.snapshot(now);
+        assert_eq!(snapshot.keys.len(), self.naive.keys.len());
+        for (shown, key) in snapshot.keys.iter().zip(&self.naive.keys) {
+            let id = key.config.id;
+            assert_eq!(shown.config, key.config);
+            assert_eq!(shown.state, key.state(), "{id}");
+            assert_eq!(shown.health_score, key.score, "{id}");
+            assert_eq!(shown.rate_limited_until, key.cooldown, "{id}");
+            let outage = key
+                .outage
+                .as_ref()
+                .filter(|outage| outage.ends_at.is_none());
+            assert_eq!(
+                shown.next_probe,
+                outage.map(|outage| outage.next_probe),
+                "{id}"
+            );
+            let classes = &shown.errors_by_class;
+            assert_eq!(
+                [shown.requests, shown.successes, shown.errors],
+                [key.requests, key.successes, key.errors],
+                "{id}"
+            );
+            assert_eq!(
+                classes.client_error + classes.cancelled,
+                key.forgiven,
+                "{id}"
+            );
+            let ended = key.successes + key.errors + key.forgiven;
+            assert_eq!(key.requests, ended + u64::from(shown.in_flight), "{id}");
+            let bars = key.bars.iter().filter(|bar| bar.until > now);
+            let bars: BTreeMap<&str, _> = bars
+                .map(|bar| (bar.model.as_str(), Some(bar.until)))
+                .collect();
+            let barred: BTreeMap<&str, _> = shown
+                .barred_models
+                .iter()
+                .map(|(model, until)| (model.as_str(), *until))
+                .collect();
+            assert_eq!(barred, bars, "{id}");
+            compare_quota(now, &shown.meters, shown.in_flight, &key.quota);
+        }
+        for group in &snapshot.groups {
+            let quota = &self.naive.groups[&group.name];
+            compare_quota(now, &group.meters, group.in_flight, quota);
+        }
+    }
+
+    /// The outputs tell every change of state in turn, and ask for every probe that is due.
+    fn compare_outputs(&mut self) {
+        let mut probes = Vec::new();
+        while let Some(output) = self.pool.poll_output(self.now) {
+            writeln!(self.history, "{output:?}").unwrap();
+            match output {
+                Output::StateChanged(change) => {
+                    let told = self.told.insert(change.key, change.to).unwrap_or_default();
+                    assert_eq!(told, change.from, "{change:?}");
+                    assert_ne!(change.from, change.to);
+                }
+                Output::Probe(key) => probes.push(key),
+                Output::Alert(_) => {}
+            }
+        }
+        assert_eq!(
+            sorted(probes),
+            sorted(std::mem::take(&mut self.probes)),
+            "probes"
+        );
+        let present: Vec<KeyId> = self.naive.keys.iter().map(|key| key.config.id).collect();
+        self.told.retain(|key, _| present.contains(key));
+        for key in &self.naive.keys {
+            let told = self.told.entry(key.config.id).or_insert(key.state());
+            assert_eq!(*told, key.state(), "{}", key.config.id);
+        }
+    }
+
+    /// Settles what is out, and finds that nothing has leaked.
+    pub(crate) fn drain_to_zero(&mut self) {
+        while !self.leases.is_empty() {
+            self.step(Step::Settle {
+                lease: 0,
+                verdict: Judged::Success,
+                charge: Charged::AsReserved,
+            });
+        }
+        let snapshot = self.pool.snapshot(self.now);
+        assert!(snapshot.groups.iter().all(|group| group.in_flight == 0));
+        for key in snapshot.keys {
+            assert_eq!(key.in_flight, 0);
+            assert!(
+                key.meters.iter().all(|meter| meter.reserved == 0),
+                "{:?}",
+                key.meters
+            );
+        }
+    }
+}
+
+fn compare_quota(
+    now: Timestamp,
+    shown: &[keypool_pool::MeterSnapshot],
+    in_flight: u32,
+    quota: &NaiveQuota,
+) {
+    assert_eq!(in_flight, quota.in_flight);
+    let count = quota.meters.len() + usize::from(quota.max_concurrent.is_some());
+    assert_eq!(shown.len(), count);
+    for (shown, meter) in shown.iter().zip(&quota.meters) {
+        assert_eq!(shown.dimension, meter.dimension);
+        assert_eq!(
+            (shown.limit, shown.remaining),
+            (meter.limit(), meter.remaining(now))
+        );
+        assert!(shown.resets_at >= now);
+    }
+}
+
+fn used(wants: &Wants, charged: Charged) -> Wants {
+    match charged {
+        Charged::AsReserved => *wants,
+        Charged::Percent(percent) => Wants {
+            requests: 1,
+            input: wants.input * percent / 100,
+            output: wants.output * percent / 100,
+        },
+        Charged::RequestOnly => Wants {
+            requests: 1,
+            input: 0,
+            output: 0,
+        },
+        Charged::Nothing => Wants {
+            requests: 0,
+            input: 0,
+            output: 0,
+        },
+    }
+}
+
+fn sorted(mut keys: Vec<KeyId>) -> Vec<KeyId> {
+    keys.sort_unstable();
+    keys
+}

@@ -1,0 +1,58 @@
+//! The real pool against a naive one, event by event.
+//!
+//! The naive pool is a list that is searched in full, with meters that replay their whole history
+//! and rules written down once more, plainly. A generator drives both with the same events, and
+//! after each of them everything that shows must be equal: grants (the very key under the
+//! strategies that leave no choice, else a legal one), refusals with their instants, states,
+//! scores, counters, meters, timers and probes. `PROPTEST_CASES=20000 cargo test --release` looks
+//! further.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod driver;
+mod large;
+mod naive;
+mod naive_key;
+mod naive_meter;
+mod steps;
+
+use keypool_pool as pool;
+use keypool_pool::Window;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+proptest! {
+    #[test]
+    fn the_pool_does_what_the_naive_pool_does(
+        strategy in proptest::sample::select(pool::Strategy::ALL.to_vec()),
+        window in proptest::sample::select(vec![Window::Bucket, Window::Sliding]),
+        seed in any::<u64>(),
+        script in vec(steps::step(), 1..150),
+    ) {
+        let mut driver = driver::Driver::new(strategy, window, seed);
+        for step in script {
+            driver.step(step);
+        }
+        driver.drain_to_zero();
+    }
+
+    #[test]
+    fn equal_seeds_and_scripts_give_equal_histories(
+        strategy in proptest::sample::select(pool::Strategy::ALL.to_vec()),
+        seed in any::<u64>(),
+        script in vec(steps::step(), 1..60),
+    ) {
+        let history = || {
+            let mut driver = driver::Driver::new(strategy, Window::Bucket, seed);
+            for step in script.clone() {
+                driver.step(step);
+            }
+            driver.history()
+        };
+        prop_assert_eq!(history(), history());
+    }
+}

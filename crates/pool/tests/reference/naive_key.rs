@@ -1,0 +1,231 @@
+//! A key with the rules of its health, written down plainly once more (contract §4).
+
+use std::time::Duration;
+
+use keypool_pool::{KeyConfig, KeyState, Timestamp};
+
+use crate::naive_meter::NaiveQuota;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trial {
+    No,
+    Wanted,
+    Running { lease: u64, since: Timestamp },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct NaiveOutage {
+    pub(crate) invalid: bool,
+    pub(crate) ends_at: Option<Timestamp>,
+    pub(crate) next_probe: Timestamp,
+    pub(crate) failed: usize,
+}
+
+impl NaiveOutage {
+    pub(crate) fn wait(&self) -> Duration {
+        match (self.invalid, self.failed) {
+            (true, 0) => MINUTE,
+            (true, 1) => MINUTE * 5,
+            (true, 2) => MINUTE * 30,
+            _ => MINUTE * 60,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct NaiveBar {
+    pub(crate) model: String,
+    pub(crate) denied: bool,
+    pub(crate) until: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct NaiveKey {
+    pub(crate) config: KeyConfig,
+    pub(crate) position: u64,
+    /// Tells a key from another that was added later with the same id.
+    pub(crate) incarnation: u64,
+    pub(crate) last_grant: u64,
+    pub(crate) quota: NaiveQuota,
+    pub(crate) score: u8,
+    pub(crate) degraded: bool,
+    pub(crate) expired: bool,
+    pub(crate) last_error: Timestamp,
+    pub(crate) cooldown: Option<Timestamp>,
+    pub(crate) refused_at: Option<Timestamp>,
+    pub(crate) in_a_row: u32,
+    pub(crate) outage: Option<NaiveOutage>,
+    pub(crate) trial: Trial,
+    pub(crate) bars: Vec<NaiveBar>,
+    pub(crate) requests: u64,
+    pub(crate) successes: u64,
+    pub(crate) errors: u64,
+    pub(crate) forgiven: u64,
+}
+
+impl NaiveKey {
+    pub(crate) fn new(
+        now: Timestamp,
+        config: KeyConfig,
+        position: u64,
+        incarnation: u64,
+        quota: NaiveQuota,
+    ) -> Self {
+        Self {
+            expired: config.expires_at.is_some_and(|end| end <= now),
+            config,
+            position,
+            incarnation,
+            last_grant: 0,
+            quota,
+            score: 100,
+            degraded: false,
+            last_error: Timestamp::default(),
+            cooldown: None,
+            refused_at: None,
+            in_a_row: 0,
+            outage: None,
+            trial: Trial::No,
+            bars: Vec::new(),
+            requests: 0,
+            successes: 0,
+            errors: 0,
+            forgiven: 0,
+        }
+    }
+
+    pub(crate) fn state(&self) -> KeyState {
+        if self.expired || self.outage.is_some() {
+            return KeyState::Unavailable;
+        }
+        if self.cooldown.is_some() {
+            return KeyState::RateLimited;
+        }
+        if self.degraded {
+            KeyState::Degraded
+        } else {
+            KeyState::Healthy
+        }
+    }
+
+    pub(crate) fn blame(&mut self, now: Timestamp) {
+        self.score = self.score.saturating_sub(5);
+        self.last_error = now;
+        self.degraded |= self.score < 70;
+    }
+
+    pub(crate) fn praise(&mut self) {
+        self.score = (self.score + 1).min(100);
+        self.degraded &= self.score <= 80;
+    }
+
+    pub(crate) fn is_echo(&self, granted_at: Timestamp) -> bool {
+        self.refused_at.is_some_and(|refused| granted_at < refused)
+    }
+
+    pub(crate) fn end_trial(&mut self, number: u64, passed: bool) {
+        if matches!(self.trial, Trial::Running { lease, .. } if lease == number) {
+            self.trial = if passed { Trial::No } else { Trial::Wanted };
+        }
+    }
+
+    pub(crate) fn bar_for(&self, model: &str, now: Timestamp) -> Option<&NaiveBar> {
+        self.bars
+            .iter()
+            .find(|bar| bar.model == model && bar.until > now)
+    }
+
+    pub(crate) fn bar(&mut self, model: &str, denied: bool, until: Timestamp, now: Timestamp) {
+        if self
+            .bar_for(model, now)
+            .is_some_and(|bar| bar.until >= until)
+        {
+            return;
+        }
+        self.bars.retain(|bar| bar.model != model);
+        self.bars.push(NaiveBar {
+            model: model.to_owned(),
+            denied,
+            until,
+        });
+    }
+
+    pub(crate) fn go_out(&mut self, now: Timestamp, invalid: bool, ends_at: Option<Timestamp>) {
+        let mut outage = NaiveOutage {
+            invalid,
+            ends_at,
+            next_probe: now,
+            failed: 0,
+        };
+        outage.next_probe = now + outage.wait();
+        self.outage = Some(outage);
+        self.trial = Trial::Wanted;
+    }
+
+    pub(crate) fn come_back(&mut self) {
+        self.outage = None;
+        self.score = self.score.max(70);
+        self.degraded = false;
+        self.trial = Trial::Wanted;
+    }
+
+    pub(crate) fn is_out(&self) -> bool {
+        self.expired || self.outage.is_some() || self.cooldown.is_some()
+    }
+
+    pub(crate) fn trial_lapses(&self) -> Option<Timestamp> {
+        match self.trial {
+            Trial::Running { since, .. } => Some(since + Duration::from_secs(5)),
+            Trial::No | Trial::Wanted => None,
+        }
+    }
+
+    pub(crate) fn probe_due(&self) -> Option<Timestamp> {
+        let outage = self
+            .outage
+            .as_ref()
+            .filter(|outage| outage.ends_at.is_none())?;
+        (self.config.enabled && !self.expired).then_some(outage.next_probe)
+    }
+
+    /// Lets time pass; tells whether a probe is due.
+    pub(crate) fn elapse(&mut self, now: Timestamp) -> bool {
+        let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        if due(self.trial_lapses()) {
+            self.trial = Trial::No;
+        }
+        if self.degraded && self.last_error + MINUTE * 5 <= now {
+            self.degraded = false;
+            self.score = self.score.max(81);
+        }
+        if due(self.cooldown) {
+            self.cooldown = None;
+            self.trial = Trial::Wanted;
+        }
+        let probe = due(self.probe_due());
+        if due(self.outage.as_ref().and_then(|outage| outage.ends_at)) {
+            self.come_back();
+        } else if probe && let Some(outage) = &mut self.outage {
+            outage.next_probe = now + outage.wait();
+        }
+        self.expired |= due(self.config.expires_at);
+        probe
+    }
+
+    /// When [`Self::elapse`] next does something.
+    pub(crate) fn next_change(&self) -> Option<Timestamp> {
+        [
+            self.trial_lapses(),
+            self.degraded.then(|| self.last_error + MINUTE * 5),
+            self.cooldown,
+            self.outage.as_ref().and_then(|outage| outage.ends_at),
+            self.probe_due(),
+            self.config.expires_at.filter(|_| !self.expired),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
