@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::document::parse;
+use super::file::ConfigFile;
 use super::schema;
+use super::validate::validate;
 
 /// Keywords that the walker acts on, and those that only inform readers.
 const UNDERSTOOD: [&str; 13] = [
@@ -73,6 +76,46 @@ fn whole_numbers_are_bounded_by_what_their_type_holds() {
 }
 
 #[test]
+fn whatever_is_left_after_the_walk_can_be_read() {
+    let schema = schema();
+    let everything = include_str!("../../tests/fixtures/everything.json5");
+    let whole = validate(&schema, &parse(everything).ok().unwrap())
+        .value
+        .unwrap();
+    let mut pointers = Vec::new();
+    collect_pointers(&whole, String::new(), &mut pointers);
+    assert!(pointers.len() > 100, "the file has every field");
+    let probes = json!([
+        null, true, 0, -1, 1.5, 1e300, u64::MAX, 70_000, "", "x", [], {}, [null], {"x": {}}
+    ]);
+    for pointer in pointers {
+        for probe in probes.as_array().unwrap() {
+            let mut changed = whole.clone();
+            *changed.pointer_mut(&pointer).unwrap() = probe.clone();
+            let root = parse(&changed.to_string()).ok().unwrap();
+            let validated = validate(&schema, &root);
+            assert_eq!(
+                validated.value.is_none(),
+                pointer.is_empty() && !probe.is_object()
+            );
+            if let Some(value) = validated.value {
+                let read = serde_json::from_value::<ConfigFile>(value);
+                assert!(read.is_ok(), "{pointer} = {probe}: {:?}", read.err());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_beginning_of_a_file_makes_the_reader_panic() {
+    let everything = include_str!("../../tests/fixtures/everything.json5");
+    for (end, _) in everything.char_indices() {
+        // The last line ends with the brace that makes it whole.
+        assert!(parse(&everything[..end]).is_err() || everything[end..].trim().is_empty());
+    }
+}
+
+#[test]
 fn limits_are_bounded_as_the_pool_bounds_them() {
     let schema = schema();
     let limits = schema["$defs"]["RateLimitFile"]["properties"]
@@ -104,6 +147,23 @@ fn collect_keywords(schema: &Value, used: &mut BTreeSet<String>) {
             _ => {}
         }
     }
+}
+
+fn collect_pointers(value: &Value, at: String, pointers: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                collect_pointers(field, format!("{at}/{name}"), pointers);
+            }
+        }
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                collect_pointers(element, format!("{at}/{index}"), pointers);
+            }
+        }
+        _ => {}
+    }
+    pointers.push(at);
 }
 
 fn collect_undescribed(schema: &Value, at: &str, undescribed: &mut Vec<String>) {
