@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keypool_pool::{Charge, ErrorNote, Lease, Outcome, Timestamp, Usage, Verdict};
-use keypool_wire::StreamError;
+use keypool_wire::{Endpoint, StreamError};
 
 use crate::provider::{Provider, UpstreamKey};
 use crate::traffic::failure::verdict_of;
@@ -75,6 +75,10 @@ impl Settlement {
     /// The charge and the totals for a usage as the provider states it.
     #[must_use]
     pub(crate) fn charge_for(&self, usage: Option<&keypool_wire::Usage>) -> (Charge, Usage) {
+        if self.request.endpoint == Endpoint::CountTokens {
+            // Free: the tokens of its answer were counted, not used.
+            return (Charge::RequestOnly, Usage::default());
+        }
         let Some(usage) = usage else {
             return (Charge::AsReserved, Usage::default());
         };
