@@ -107,6 +107,22 @@ fn whatever_is_left_after_the_walk_can_be_read() {
 }
 
 #[test]
+fn the_file_with_everything_has_every_field() {
+    let everything = include_str!("../../tests/fixtures/everything.json5");
+    let schema = schema();
+    let definitions = schema["$defs"].as_object().unwrap().values();
+    for definition in definitions.chain([&schema]) {
+        for name in definition["properties"]
+            .as_object()
+            .into_iter()
+            .flat_map(|named| named.keys())
+        {
+            assert!(everything.contains(name.as_str()), "{name} is missing");
+        }
+    }
+}
+
+#[test]
 fn no_beginning_of_a_file_makes_the_reader_panic() {
     let everything = include_str!("../../tests/fixtures/everything.json5");
     for (end, _) in everything.char_indices() {
