@@ -57,6 +57,28 @@ impl ModelBars {
         });
     }
 
+    /// When the last model is done cooling; ended bars count until [`Self::elapse`].
+    pub(crate) fn cooling_until(&self) -> Option<Timestamp> {
+        self.cooling().max()
+    }
+
+    /// When the next model is done cooling.
+    pub(crate) fn next_cooled(&self) -> Option<Timestamp> {
+        self.cooling().min()
+    }
+
+    fn cooling(&self) -> impl Iterator<Item = Timestamp> {
+        let cooling = self.0.iter().filter(|bar| bar.kind == BarKind::Cooling);
+        cooling.map(|bar| bar.until)
+    }
+
+    /// Forgets ended bars; true when with them the last cooling model was forgotten.
+    pub(crate) fn elapse(&mut self, now: Timestamp) -> bool {
+        let was_cooling = self.cooling_until().is_some();
+        self.0.retain(|bar| bar.until > now);
+        was_cooling && self.cooling_until().is_none()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

@@ -89,9 +89,27 @@ impl Key {
         u64::from(self.config.priority.get()) * u64::from(self.health.score().max(1))
     }
 
+    /// The state that people are shown. A key that is out of quota for one model is shown as
+    /// rate-limited, though it serves others.
+    pub(crate) fn state(&self) -> KeyState {
+        match self.health.state() {
+            KeyState::Healthy | KeyState::Degraded if self.bars.cooling_until().is_some() => {
+                KeyState::RateLimited
+            }
+            state => state,
+        }
+    }
+
     pub(crate) fn next_change(&self) -> Option<(Timestamp, WakeReason)> {
-        self.health
-            .next_change(self.id, self.config.expires_at, self.config.enabled)
+        let of_health =
+            self.health
+                .next_change(self.id, self.config.expires_at, self.config.enabled);
+        let cooled = self.bars.next_cooled();
+        let of_bars = cooled.map(|at| (at, WakeReason::CooldownEnds(self.id)));
+        of_health
+            .into_iter()
+            .chain(of_bars)
+            .min_by_key(|&(at, _)| at)
     }
 
     pub(crate) fn has_tags(&self, wanted: &[String]) -> bool {
@@ -102,7 +120,7 @@ impl Key {
         let record = &self.record;
         KeySnapshot {
             config: KeyConfig::clone(&self.config),
-            state: self.health.state(),
+            state: self.state(),
             health_score: self.health.score(),
             requests: record.requests,
             successes: record.successes,
@@ -111,7 +129,7 @@ impl Key {
             usage: record.usage,
             in_flight: self.meters.in_flight(),
             last_used: record.last_used,
-            rate_limited_until: self.health.cooling_until(),
+            rate_limited_until: self.health.cooling_until().max(self.bars.cooling_until()),
             last_error: record.last_error.clone(),
             latency_p50: record.latencies.percentile(50),
             latency_p99: record.latencies.percentile(99),

@@ -54,7 +54,7 @@ impl Pool {
         let Some(key) = self.keys.get_mut(handle) else {
             return;
         };
-        let state = key.health.state();
+        let state = key.state();
         if state != key.shown {
             let change = StateChange {
                 key: key.id,
@@ -199,6 +199,7 @@ impl Pool {
         let elapsed = key
             .health
             .elapse(now, key.config.expires_at, key.config.enabled);
+        let cooled = key.bars.elapse(now).then_some("its reset time has come");
         let id = key.id;
         if elapsed.probe {
             self.emit(Output::Probe(id));
@@ -207,7 +208,8 @@ impl Pool {
             let message = "its configured end has come; it is no longer used".to_owned();
             self.alert(id, AlertKind::KeyExpired, message);
         }
-        self.refresh(handle, elapsed.reason.unwrap_or("time has passed"));
+        let reason = elapsed.reason.or(cooled).unwrap_or("time has passed");
+        self.refresh(handle, reason);
         self.reweigh(handle);
     }
 

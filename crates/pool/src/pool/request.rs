@@ -53,10 +53,10 @@ impl RememberedRefusal {
         }
     }
 
-    pub(super) fn note_earlier(&mut self, at: Option<Timestamp>) {
-        if let (Some(known), Some(at)) = (self.refusal.retry_at, at) {
-            self.refusal.retry_at = Some(known.min(at));
-        }
+    /// Some key has room from that instant on.
+    pub(super) fn hold_until(&mut self, at: Option<Timestamp>) {
+        let known = self.refusal.retry_at;
+        self.refusal.retry_at = [known, at].into_iter().flatten().min();
     }
 }
 

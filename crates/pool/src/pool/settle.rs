@@ -172,26 +172,23 @@ impl Pool {
     fn is_undisturbed(&self, handle: Handle) -> bool {
         self.keys.get(handle).is_some_and(|key| {
             key.place == Place::Ready
-                && key.shown == key.health.state()
+                && key.shown == key.state()
                 && key.next_change().map(|(at, _)| at) == key.timer
         })
     }
 
-    /// A ready key has settled: a remembered refusal holds on unless this key changes it.
+    /// A ready key has settled: a remembered refusal holds on, but only until this key has room.
     fn note_freed(&mut self, handle: Handle) {
         let Some(mut refused) = self.refused.take() else {
             return;
         };
-        let Some(key) = self.keys.get(handle) else {
-            return;
-        };
-        let wanted = refused.wanted();
-        let matching = self.selector.matching(wanted.model);
-        let appraisal = self.appraise(key, &wanted, &matching);
-        if appraisal.bar.is_some() {
-            refused.note_earlier(appraisal.retry_at);
-            self.refused = Some(refused);
+        if let Some(key) = self.keys.get(handle) {
+            let wanted = refused.wanted();
+            let matching = self.selector.matching(wanted.model);
+            let ready_at = self.appraise(key, &wanted, &matching).retry_at;
+            refused.hold_until(ready_at);
         }
+        self.refused = Some(refused);
     }
 
     /// A key's group members, or the key alone.
@@ -258,6 +255,9 @@ impl Pool {
         for member in self.reached(ticket.slot, scope) {
             if let Some(key) = self.keys.get_mut(member) {
                 key.bar_model(now, ticket.model.as_deref(), kind, until);
+                if member != ticket.slot {
+                    self.refresh(member, "the provider refused its quota group for a model");
+                }
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Score and states: what hurts a key, and what does not (contract §4).
 
 use keypool_pool::{
-    AlertKind, ErrorNote, FaultKind, KeyState, Limits, Output, Pool, StateChange, Strategy, Usage,
-    Verdict,
+    AlertKind, CooldownScope, Demand, ErrorNote, FaultKind, KeyState, Limits, Output, Pool,
+    StateChange, Strategy, Timestamp, Usage, Verdict,
 };
 
 use crate::support::*;
@@ -276,4 +276,46 @@ fn an_error_text_is_kept_only_in_part() {
         kept.message.chars().count(),
         keypool_pool::bounds::ERROR_MESSAGE_MAX
     );
+}
+
+#[test]
+fn a_key_out_of_quota_for_one_model_is_shown_as_rate_limited_and_serves_the_others() {
+    // acceptance 50, 57
+    let mut pool = pool(Strategy::LeastLoaded, vec![key(1)]);
+    let until = START + 20 * SECOND;
+    let scope = CooldownScope::GroupModel;
+    let verdict = Verdict::RateLimited {
+        until: Some(until),
+        scope,
+    };
+    let other_model = Demand {
+        model: "another",
+        ..demand(1)
+    };
+    let lease = take(&mut pool, START);
+    settle(&mut pool, START, lease, verdict);
+
+    let shown = pool.key_snapshot(START, id(1)).unwrap();
+    assert_eq!(shown.state, KeyState::RateLimited);
+    assert_eq!(shown.rate_limited_until, Some(until));
+    assert_eq!(refused(&mut pool, START).retry_at, Some(until));
+    settle_ok(&mut pool, START, &other_model);
+    assert_eq!(pool.poll_timeout().map(|(at, _)| at), Some(START));
+    assert!(matches!(
+        pool.poll_output(START),
+        Some(Output::StateChanged(change)) if change.to == KeyState::RateLimited
+    ));
+    assert_eq!(pool.poll_timeout().map(|(at, _)| at), Some(until));
+
+    assert!(matches!(
+        pool.poll_output(until),
+        Some(Output::StateChanged(change)) if change.to == KeyState::Healthy
+    ));
+    let lease = take(&mut pool, until);
+    settle(&mut pool, until, lease, Verdict::Success);
+}
+
+fn settle_ok(pool: &mut Pool, now: Timestamp, demand: &Demand<'_>) {
+    let lease = take_for(pool, now, demand);
+    settle(pool, now, lease, Verdict::Success);
 }
