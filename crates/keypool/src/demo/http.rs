@@ -1,4 +1,5 @@
-//! The HTTP client of the demo's clients and of its view: nothing that a user's program would not do.
+//! The HTTP client of the demo's clients and of its view: nothing that a user's program would not
+//! do.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What each key does, while it does it: a small table that refreshes itself on a terminal, one line a
-//! second anywhere else.
+//! What each key does, while it does it: a small table that refreshes itself on a terminal, one
+//! line a second anywhere else.
 //!
 //! State, score and requests are what the gateway says at `/api/apikeys/health`; 429s, requests in
 //! flight and tokens are what the provider counts, which the gateway cannot embellish.

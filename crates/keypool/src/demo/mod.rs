@@ -1,8 +1,8 @@
 //! `keypool demo`: everything at work, with no real key, in half a minute.
 //!
-//! A simulated provider, the real gateway, and clients that ask for more than the keys may give. The
-//! command is also a test: it fails if a client saw a failure, if keys were left unused, or if the
-//! provider had to refuse what the gateway should have held back.
+//! A simulated provider, the real gateway, and clients that ask for more than the keys may give.
+//! The command is also a test: it fails if a client saw a failure, if keys were left unused, or if
+//! the provider had to refuse what the gateway should have held back.
 
 mod answer_check;
 mod http;
@@ -109,10 +109,12 @@ fn introduction(scene: &Scene) -> String {
         "\
 keypool demo: no real key; a simulated provider at {}, keypool in front of it at {}.
 
-Scaled: every key may make {LIMIT_PER_MINUTE} requests a minute, not the usual {USUAL_LIMIT_PER_MINUTE}, so that seconds show what minutes
-would. The keys are of different organisations, so their limits add up; keypool is told {DECLARED_PER_MINUTE} for
-each, as a margin. A fresh key has a whole minute's allowance at once. That is used up before the clock
-starts: what is measured is what lasts.
+Scaled: every key may make {LIMIT_PER_MINUTE} requests a minute, not the usual \
+{USUAL_LIMIT_PER_MINUTE}, so that seconds show what minutes
+would. The keys are of different organisations, so their limits add up; keypool is told \
+{DECLARED_PER_MINUTE} for
+each, as a margin. A fresh key has a whole minute's allowance at once. That is used up before the
+clock starts: what is measured is what lasts.
 ",
         scene.provider_url(),
         scene.url(),
@@ -120,18 +122,24 @@ starts: what is measured is what lasts.
 }
 
 const NEXT: &str = "\
-Next: `keypool demo --keep` leaves it running to play with; with keys of your own, write config.json and
-start `keypool serve` (see the README).";
+Next: `keypool demo --keep` leaves it running to play with; with keys of your own, write config.json
+and start `keypool serve` (see the README).";
 
 fn keep_text(scene: &Scene) -> String {
-    let url = scene.url();
+    let (url, provider) = (scene.url(), scene.provider_url());
+    let question = serde_json::json!({
+        "model": "claude-haiku-4-5",
+        "max_tokens": 100,
+        "messages": [{ "role": "user", "content": "Hello" }],
+    });
     format!(
-        "Still running, until Ctrl-C: the gateway at {url}, the simulated provider at {}. Try:\n\n\
-         curl {url}/v1/messages -H 'content-type: application/json' -d '{{\"model\": \"claude-haiku-4-5\", \
-         \"max_tokens\": 100, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'\n\
-         curl {url}/api/apikeys/stats\n\
-         curl {url}/api/apikeys/health\n\
-         curl {url}/metrics",
-        scene.provider_url(),
+        "\
+Still running, until Ctrl-C: the gateway at {url}, the simulated provider at {provider}. Try:
+
+curl {url}/v1/messages -H 'content-type: application/json' -d '{question}'
+curl {url}/api/apikeys/stats
+curl {url}/api/apikeys/health
+curl {provider}/__sim/counters
+curl {url}/metrics",
     )
 }

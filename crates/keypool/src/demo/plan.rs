@@ -1,10 +1,10 @@
 //! What the demo shows and in which order: how many keys, how much traffic, which troubles, when.
 //!
 //! A key's limit is a bucket that holds a minute's worth of requests, at the provider and in the
-//! gateway alike; a short measurement would see little but that first burst. So the limits are high,
-//! the minute is a real one, and the burst is used up before anything is measured: what is left is
-//! the rate at which the buckets refill. Fifteen requests a second for each key show in three seconds
-//! what 50 a minute would show in almost a minute.
+//! gateway alike; a short measurement would see little but that first burst. So the limits are
+//! high, the minute is a real one, and the burst is used up before anything is measured: what is
+//! left is the rate at which the buckets refill. Fifteen requests a second for each key show in
+//! three seconds what 50 a minute would show in almost a minute.
 
 use std::time::Duration;
 
@@ -14,11 +14,12 @@ pub(super) type KeyNumber = u32;
 /// What each key may do: 15 requests a second.
 pub(super) const LIMIT_PER_MINUTE: u32 = 900;
 
-/// What keypool is told that each key may do: one per cent less, as an operator would leave a margin.
+/// What keypool is told that each key may do: one per cent less, as an operator would leave a
+/// margin.
 ///
-/// A request is on its way for a while, so the provider's full bucket begins to refill a little later
-/// than the gateway's. Without the margin, the first request for which both have just enough would
-/// meet a limit.
+/// A request is on its way for a while, so the provider's full bucket begins to refill a little
+/// later than the gateway's. Without the margin, the first request for which both have just enough
+/// would meet a limit.
 pub(super) const DECLARED_PER_MINUTE: u32 = LIMIT_PER_MINUTE - LIMIT_PER_MINUTE / 100;
 
 /// The limit that the guide's examples have, to say how much faster the demo is.
@@ -132,7 +133,8 @@ impl Plan {
         )
     }
 
-    /// Phases of so many seconds, and troubles that begin so many milliseconds into the last of them.
+    /// Phases of so many seconds, and troubles that begin so many milliseconds into the last of
+    /// them.
     ///
     /// They strike the keys that were there first: those which are new are held near the load of
     /// their peers for a minute, and at half load would hardly be asked.

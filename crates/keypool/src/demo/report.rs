@@ -10,8 +10,8 @@ use super::scene::PhaseResult;
 use super::traffic::{Answered, End, Visit};
 use crate::cli::output::Table;
 
-/// Of what is attainable, so much must be answered. A bucket loses nothing, so it would be all of it but
-/// for the requests that are on their way when a measurement begins and ends.
+/// Of what is attainable, so much must be answered. A bucket loses nothing, so it would be all of
+/// it but for the requests that are on their way when a measurement begins and ends.
 pub(super) const THROUGHPUT_FLOOR: f64 = 0.95;
 
 /// Failing over must not take longer, at the 99th percentile, beyond what the keys themselves take.
@@ -133,15 +133,19 @@ impl Report {
             "\
 SHARE is of the sum of limits, or of what was offered where that is less. 429s: the provider's, for
 limits that keypool knew. WAITS: how often a client was told when to come back. FAILED: clients that
-got anything else but an answer. P50 / P99 are of answers, without the waits; the provider itself takes
-{} ms, for a stream {} ms. FAILOVER: what was added to the time of the keys that were tried.
+got anything else but an answer. P50 / P99 are of answers, without the waits; the provider itself
+takes {} ms, for a stream {} ms. FAILOVER: what was added to the time of the keys that were tried.
 
 Errors of the provider, caused on purpose or in the table: {}.
 {} requests were answered by another key after one had failed. {} of the answers were streams; all
 answers were compared word for word.",
             ANSWER_TIME.as_millis(),
             (ANSWER_TIME + PIECE_DELAY * (STREAM_PIECES - 1)).as_millis(),
-            if errors.is_empty() { "none".to_owned() } else { errors.join(", ") },
+            if errors.is_empty() {
+                "none".to_owned()
+            } else {
+                errors.join(", ")
+            },
             sum(|row| row.failovers),
             sum(|row| row.streams),
         )
@@ -150,8 +154,8 @@ answers were compared word for word.",
     fn verdict(&self) -> String {
         if self.held {
             format!(
-                "The promise held, in {:.1} s: as many keys, as many times the throughput; no client saw a \
-                 key fail.",
+                "The promise held, in {:.1} s: as many keys, as many times the throughput; no client \
+                 saw a key fail.",
                 self.took_seconds
             )
         } else {
@@ -220,7 +224,7 @@ impl Row {
         unless(
             self.failures == 0,
             format!(
-                "{} clients saw a failure, such as {}",
+                "clients that saw a failure: {}, such as {}",
                 self.failures,
                 self.failure_examples.join("; ")
             ),
@@ -235,7 +239,10 @@ impl Row {
         );
         unless(
             self.upstream_429s == 0,
-            format!("{} requests met a limit that was known", self.upstream_429s),
+            format!(
+                "requests that met a limit which keypool knew: {}",
+                self.upstream_429s
+            ),
         );
         unless(self.streams > 0, "no stream was answered".to_owned());
         unless(

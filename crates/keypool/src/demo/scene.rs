@@ -1,7 +1,7 @@
 //! The stage: a simulated provider, the real gateway in front of it, and what happens to both.
 //!
-//! Everything goes over sockets on loopback, as it would with a real provider; keys are added through
-//! the admin API while traffic could run.
+//! Everything goes over sockets on loopback, as it would with a real provider; keys are added
+//! through the admin API while traffic could run.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -63,7 +63,8 @@ pub(super) struct PhaseResult {
 /// What the provider counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Upstream {
-    /// Requests refused because a limit was reached: each is a 429 that the gateway should have foreseen.
+    /// Requests refused because a limit was reached: each is a 429 that the gateway should have
+    /// foreseen.
     pub(super) over_limit: u64,
     /// Answers by status.
     pub(super) by_status: BTreeMap<u16, u64>,

@@ -1,11 +1,13 @@
-//! The demo's clients: they come when they come, ask, wait as they are told, and check what they get.
+//! The demo's clients: they come when they come, ask, wait as they are told, and check what they
+//! get.
 //!
-//! The load is open-loop: nobody comes later because somebody else still waits, as a closed loop would
-//! have it, which hides just the overload that is to be shown. A client told to wait does as the
-//! providers' own packages do: it tries twice more, when it was told to, and then leaves.
+//! The load is open-loop: nobody comes later because somebody else still waits, as a closed loop
+//! would have it, which hides just the overload that is to be shown. A client told to wait does as
+//! the providers' own packages do: it tries twice more, when it was told to, and then leaves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -115,15 +117,16 @@ impl Traffic {
 
     /// Sends requests until the pool has nothing left, and returns what failed.
     pub(super) async fn use_up_the_burst(&self, keys: u32) -> Vec<String> {
-        let each = keys
-            .saturating_mul(LIMIT_PER_MINUTE)
-            .div_ceil(DRAINERS)
-            .saturating_mul(2);
+        // Twice what the keys hold: refilling goes on meanwhile, but not for a whole minute.
+        let left = Arc::new(AtomicU32::new(keys.saturating_mul(2 * LIMIT_PER_MINUTE)));
         let mut clients = JoinSet::new();
         for _ in 0..DRAINERS {
-            let traffic = self.clone();
+            let (traffic, left) = (self.clone(), Arc::clone(&left));
             clients.spawn(async move {
-                for _ in 0..each {
+                while left
+                    .try_update(Relaxed, Relaxed, |left| left.checked_sub(1))
+                    .is_ok()
+                {
                     match traffic.ask(false).await {
                         Reply::Answered(_) => {}
                         Reply::Wait(_) => return None,
@@ -168,7 +171,7 @@ impl Traffic {
             Reply::Wait(_) => &self.progress.told_to_wait,
             Reply::Failed(_) => &self.progress.failed,
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        counter.fetch_add(1, Relaxed);
         reply
     }
 }

@@ -91,14 +91,14 @@ fn one_failure_that_a_client_saw_breaks_the_promise() {
     });
     assert_broken(
         &report,
-        "5 keys: 1 clients saw a failure, such as status 401",
+        "5 keys: clients that saw a failure: 1, such as status 401",
     );
 }
 
 #[test]
 fn a_failure_while_the_burst_is_used_up_counts_as_well() {
     let report = judge(|results| results[1].failed_before.push("no answer".to_owned()));
-    assert_broken(&report, "3 keys: 1 clients saw a failure");
+    assert_broken(&report, "3 keys: clients that saw a failure: 1");
 }
 
 #[test]
@@ -139,7 +139,10 @@ fn a_limit_that_was_met_upstream_breaks_the_promise_and_a_429_on_purpose_does_no
         results[1].upstream.by_status.insert(429, 1);
         results[1].upstream.over_limit = 1;
     });
-    assert_broken(&report, "3 keys: 1 requests met a limit that was known");
+    assert_broken(
+        &report,
+        "3 keys: requests that met a limit which keypool knew: 1",
+    );
 }
 
 // acceptance 66
