@@ -2,6 +2,7 @@
 
 mod latency;
 mod memory;
+mod session;
 mod start;
 mod streams;
 mod throughput;
@@ -11,16 +12,12 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::load::Tally;
-use crate::machine::CpuUse;
-use crate::report::{Row, Section};
-use crate::target::{Bench, Kind, Running};
+use crate::report::Section;
+use crate::target::Bench;
 
 /// Connections of the closed loop: enough to keep two cores busy, few enough that answers are not
 /// mostly waiting for each other.
 const CLOSED_LOOP_CONNECTIONS: usize = 32;
-/// Above this share of the machine's time for others, numbers say little and ratios not much more.
-const FOREIGN_SHARE_MAX: f64 = 0.1;
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -101,57 +98,4 @@ pub(crate) fn run(bench: &Bench, extent: &Extent, parts: &[Part]) -> anyhow::Res
         });
     }
     Ok(sections)
-}
-
-/// Collects what casts doubt on a section.
-#[derive(Debug)]
-struct Doubts {
-    own: Vec<u32>,
-    before: CpuUse,
-    failures: u64,
-    remarks: Vec<String>,
-}
-
-impl Doubts {
-    /// Begins to watch the machine while `targets` are measured.
-    fn watch(bench: &Bench, targets: &[Running]) -> Self {
-        let mut own = vec![bench.upstream_id];
-        own.extend(targets.iter().flat_map(|target| &target.processes));
-        Self {
-            before: CpuUse::now(&own),
-            own,
-            failures: 0,
-            remarks: Vec::new(),
-        }
-    }
-
-    /// Notes requests that failed.
-    fn note(&mut self, kind: Kind, tally: &Tally) {
-        if let Some(first) = &tally.first_failure {
-            let count = tally.failures;
-            self.failures += count;
-            self.remarks.push(format!(
-                "{kind:?}: {count} requests failed; the first: {first}"
-            ));
-        }
-    }
-
-    /// Ends the watch and makes a section of what was measured.
-    fn into_section(mut self, title: String, mut rows: Vec<Row>) -> Section {
-        let foreign = CpuUse::now(&self.own).foreign_share_since(self.before);
-        if foreign > FOREIGN_SHARE_MAX {
-            self.remarks.push(format!(
-                "{:.0} % of the machine's CPU time went to other programs: no verdict, \
-                 and ratios are a hint at most",
-                foreign * 100.0
-            ));
-            rows.iter_mut().for_each(Row::cast_doubt);
-        }
-        Section {
-            title,
-            rows,
-            remarks: self.remarks,
-            failures: self.failures,
-        }
-    }
 }

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::{CLOSED_LOOP_CONNECTIONS, Doubts, Extent};
+use super::Extent;
+use super::session::Session;
 use crate::load::{Generator, Tally};
 use crate::payload::{Request, StreamPlan};
 use crate::report::{Budget, Rounds, Row, Section};
@@ -46,142 +47,137 @@ const PERCENTILES: [Percentile; 3] = [
     },
 ];
 
-/// One clock of an answer, measured at every percentile.
+/// One clock of an answer.
 struct Clock {
     name: &'static str,
     samples: fn(&mut Tally) -> Vec<Duration>,
-    rounds: [Rounds; PERCENTILES.len()],
 }
 
-impl Clock {
-    fn new(name: &'static str, samples: fn(&mut Tally) -> Vec<Duration>) -> Self {
-        Self {
-            name,
-            samples,
-            rounds: Default::default(),
-        }
-    }
+const PLAIN_END: Clock = Clock {
+    name: "plain answer",
+    samples: |tally| std::mem::take(&mut tally.total),
+};
+const FIRST_BYTE: Clock = Clock {
+    name: "first byte",
+    samples: |tally| std::mem::take(&mut tally.first_byte),
+};
+const STREAM_END: Clock = Clock {
+    name: "stream's end",
+    samples: |tally| std::mem::take(&mut tally.total),
+};
 
-    fn first_byte(name: &'static str) -> Self {
-        Self::new(name, |tally| std::mem::take(&mut tally.first_byte))
-    }
-
-    fn last_byte(name: &'static str) -> Self {
-        Self::new(name, |tally| std::mem::take(&mut tally.total))
-    }
-
-    fn record(&mut self, kind: Kind, tally: &mut Tally) {
-        let latencies = Latencies::new((self.samples)(tally));
-        for (percentile, rounds) in PERCENTILES.iter().zip(&mut self.rounds) {
-            if let Some(value) = latencies.percentile_us(percentile.per_mille) {
-                rounds.push(kind, value);
-            }
-        }
-    }
-
-    /// For each percentile, what the client saw and what of it the proxy added.
-    fn into_rows(self) -> impl Iterator<Item = Row> {
-        let name = self.name;
-        PERCENTILES
-            .iter()
-            .zip(self.rounds)
-            .flat_map(move |(percentile, rounds)| {
-                let added = rounds.added();
-                let name = format!("{name} {}", percentile.name);
-                [
-                    Row::new(name.clone(), "µs", rounds, None),
-                    Row::new(format!("{name}, added"), "µs", added, percentile.budget),
-                ]
-            })
-    }
+/// The samples of one open-loop round of one target.
+struct OpenRound {
+    kind: Kind,
+    /// In the order of the clocks asked for.
+    by_clock: Vec<Latencies>,
+    lateness: Latencies,
 }
 
 /// Plain answers first, then streamed ones.
 pub(super) fn measure(bench: &Bench, extent: &Extent) -> anyhow::Result<Section> {
     let targets = bench.start_all(&Workers::PerCpu)?;
-    let doubts = Doubts::watch(bench, &targets);
-    let mut run = Run {
-        targets: &targets,
-        extent,
-        doubts,
-        rows: Vec::new(),
-    };
+    let mut session = Session::new(bench, &targets, extent);
     let plain = |target: &Running| Request::plain(target.address);
-    let plain_rate = run.half_of_peak(plain)?;
-    run.at_rate(plain_rate, plain, vec![Clock::last_byte("plain answer")])?;
+    let plain_rate = half_of_peak(&mut session, extent, plain)?;
+    let mut rows = at_rate(&mut session, extent, plain_rate, plain, &[PLAIN_END])?;
     let stream = |target: &Running| Request::stream(target.address, PLAN);
-    let stream_rate = run.half_of_peak(stream)?;
-    let clocks = vec![
-        Clock::first_byte("first byte"),
-        Clock::last_byte("stream's end"),
-    ];
-    run.at_rate(stream_rate, stream, clocks)?;
+    let stream_rate = half_of_peak(&mut session, extent, stream)?;
+    rows.extend(at_rate(
+        &mut session,
+        extent,
+        stream_rate,
+        stream,
+        &[FIRST_BYTE, STREAM_END],
+    )?);
     let title = format!(
         "Latency, open loop: {plain_rate} plain answers/s, then {stream_rate} streams/s of {} events",
         PLAN.events
     );
-    Ok(run.doubts.into_section(title, run.rows))
+    Ok(session.into_section(title, rows))
 }
 
-/// What the two halves of the section share.
-struct Run<'a> {
-    targets: &'a [Running],
-    extent: &'a Extent,
-    doubts: Doubts,
-    rows: Vec<Row>,
+/// Half of the closed-loop rate of the slowest proxy.
+fn half_of_peak(
+    session: &mut Session<'_>,
+    extent: &Extent,
+    request: impl Fn(&Running) -> Request,
+) -> anyhow::Result<u64> {
+    let turns = session.turns(1, |session, target| {
+        session.closed_round(target, request(target))
+    })?;
+    let proxies = turns
+        .iter()
+        .flatten()
+        .filter(|round| round.kind != Kind::Direct);
+    let peak = proxies
+        .map(|round| per_second(round.answers, extent.round))
+        .fold(f64::INFINITY, f64::min);
+    let rate = (peak * LOAD).max(1.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a whole number of requests per second, at least one"
+    )]
+    Ok(rate as u64)
 }
 
-impl Run<'_> {
-    /// Half of the closed-loop rate of the slowest proxy.
-    fn half_of_peak(&self, request: impl Fn(&Running) -> Request) -> anyhow::Result<u64> {
-        let mut peak = f64::INFINITY;
-        for target in self
-            .targets
+fn at_rate(
+    session: &mut Session<'_>,
+    extent: &Extent,
+    rate: u64,
+    request: impl Fn(&Running) -> Request,
+    clocks: &[Clock],
+) -> anyhow::Result<Vec<Row>> {
+    let turns = session.turns(extent.open_rounds, |session, target| {
+        let mut generator =
+            Generator::connect(target.address, OPEN_LOOP_CONNECTIONS, request(target))?;
+        generator.open_loop(Schedule::new(rate, extent.warm_up))?;
+        let mut tally = generator.open_loop(Schedule::new(rate, extent.open_round))?;
+        session.note(target.kind, &tally);
+        let by_clock = clocks
             .iter()
-            .filter(|target| target.kind != Kind::Direct)
-        {
-            let mut generator =
-                Generator::connect(target.address, CLOSED_LOOP_CONNECTIONS, request(target))?;
-            generator.closed_loop(self.extent.warm_up)?;
-            let tally = generator.closed_loop(self.extent.round)?;
-            peak = peak.min(per_second(tally.answers, self.extent.round));
+            .map(|clock| Latencies::new((clock.samples)(&mut tally)));
+        Ok(OpenRound {
+            kind: target.kind,
+            by_clock: by_clock.collect(),
+            lateness: Latencies::new(tally.lateness),
+        })
+    })?;
+    let rounds: Vec<OpenRound> = turns.into_iter().flatten().collect();
+    let mut rows = Vec::new();
+    for (place, clock) in clocks.iter().enumerate() {
+        for percentile in &PERCENTILES {
+            let seen = over(&rounds, percentile.per_mille, |round| {
+                round.by_clock.get(place)
+            });
+            let added = seen.added();
+            let name = format!("{} {}", clock.name, percentile.name);
+            rows.push(Row::new(name.clone(), "µs", seen, None));
+            rows.push(Row::new(
+                format!("{name}, added"),
+                "µs",
+                added,
+                percentile.budget,
+            ));
         }
-        let rate = (peak * LOAD).max(1.0);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a whole number of requests per second, at least one"
-        )]
-        Ok(rate as u64)
     }
+    let sent_late = over(&rounds, 990, |round| Some(&round.lateness));
+    rows.push(Row::new("of it: sent late p99", "µs", sent_late, None));
+    Ok(rows)
+}
 
-    fn at_rate(
-        &mut self,
-        rate: u64,
-        request: impl Fn(&Running) -> Request,
-        mut clocks: Vec<Clock>,
-    ) -> anyhow::Result<()> {
-        let mut sent_late = Rounds::default();
-        for _ in 0..self.extent.open_rounds {
-            for target in self.targets {
-                let mut generator =
-                    Generator::connect(target.address, OPEN_LOOP_CONNECTIONS, request(target))?;
-                generator.open_loop(Schedule::new(rate, self.extent.warm_up))?;
-                let mut tally = generator.open_loop(Schedule::new(rate, self.extent.open_round))?;
-                self.doubts.note(target.kind, &tally);
-                for clock in &mut clocks {
-                    clock.record(target.kind, &mut tally);
-                }
-                let lateness = Latencies::new(std::mem::take(&mut tally.lateness));
-                if let Some(value) = lateness.percentile_us(990) {
-                    sent_late.push(target.kind, value);
-                }
-            }
+/// One percentile of one clock over all rounds.
+fn over(
+    rounds: &[OpenRound],
+    per_mille: usize,
+    clock: impl Fn(&OpenRound) -> Option<&Latencies>,
+) -> Rounds {
+    let mut values = Rounds::default();
+    for round in rounds {
+        if let Some(value) = clock(round).and_then(|samples| samples.percentile_us(per_mille)) {
+            values.push(round.kind, value);
         }
-        self.rows
-            .extend(clocks.into_iter().flat_map(Clock::into_rows));
-        self.rows
-            .push(Row::new("of it: sent late p99", "µs", sent_late, None));
-        Ok(())
     }
+    values
 }

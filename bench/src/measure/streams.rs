@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{CLOSED_LOOP_CONNECTIONS, Doubts, Extent};
-use crate::load::Generator;
+use super::session::Session;
+use super::{CLOSED_LOOP_CONNECTIONS, Extent};
 use crate::payload::{Request, StreamPlan};
-use crate::process::{confine, cpu_time};
+use crate::process::confine;
 use crate::report::{Budget, Rounds, Row, Section};
 use crate::stats::{micros, number, per_second};
 use crate::target::{Bench, Kind, Workers};
@@ -18,36 +18,32 @@ const PLAN: StreamPlan = StreamPlan {
 /// Below this share of its CPU, it was not the proxy that set the rate.
 const BUSY_MIN: f64 = 0.85;
 
-/// Each round loads one target after the other.
+/// Each turn loads one target after the other.
 pub(super) fn measure(bench: &Bench, extent: &Extent) -> anyhow::Result<Section> {
     let cpus = Cpus::divide(bench)?;
     let targets = bench.start_all(&Workers::OneOn(cpus.proxy))?;
-    let mut doubts = Doubts::watch(bench, &targets);
+    let mut session = Session::new(bench, &targets, extent);
     let mut rates = Rounds::default();
     let mut cpu_per_event = Rounds::default();
     let mut busy = Rounds::default();
-    for _ in 0..extent.rounds {
-        for target in &targets {
-            let request = Request::stream(target.address, PLAN);
-            let mut generator =
-                Generator::connect(target.address, CLOSED_LOOP_CONNECTIONS, request)?;
-            generator.closed_loop(extent.warm_up)?;
-            let cpu_before = cpu_time(&target.processes);
-            let tally = generator.closed_loop(extent.round)?;
-            let cpu = cpu_time(&target.processes).saturating_sub(cpu_before);
-            doubts.note(target.kind, &tally);
-            rates.push(target.kind, per_second(tally.events, extent.round));
-            if target.kind != Kind::Direct {
-                cpu_per_event.push(target.kind, micros(cpu) / number(tally.events));
-                busy.push(target.kind, cpu.as_secs_f64() / extent.round.as_secs_f64());
-            }
+    let turns = session.turns(extent.rounds, |session, target| {
+        session.closed_round(target, Request::stream(target.address, PLAN))
+    })?;
+    for round in turns.iter().flatten() {
+        rates.push(round.kind, per_second(round.events, extent.round));
+        if round.kind != Kind::Direct {
+            cpu_per_event.push(round.kind, micros(round.cpu) / number(round.events));
+            busy.push(
+                round.kind,
+                round.cpu.as_secs_f64() / extent.round.as_secs_f64(),
+            );
         }
     }
     let mut events = Row::new("events", "1/s", rates, Some(Budget::RatioAtLeast(0.7)));
     for kind in [Kind::Nginx, Kind::Keypool] {
         if let Some(share) = busy.median(kind).filter(|share| *share < BUSY_MIN) {
             events.cast_doubt();
-            doubts.remarks.push(format!(
+            session.remark(format!(
                 "{kind:?} used {:.0} % of its CPU: something else set the rate; \
                  see CPU time per event",
                 share * 100.0
@@ -59,7 +55,7 @@ pub(super) fn measure(bench: &Bench, extent: &Extent) -> anyhow::Result<Section>
         PLAN.events
     );
     let cpu_per_event = Row::new("CPU time per event", "µs", cpu_per_event, None);
-    Ok(doubts.into_section(title, vec![events, cpu_per_event]))
+    Ok(session.into_section(title, vec![events, cpu_per_event]))
 }
 
 /// The proxy's CPU, kept free of upstream and generator as long as this lives.
