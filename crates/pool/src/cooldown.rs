@@ -12,6 +12,11 @@ use crate::time::Timestamp;
 /// A hint that lies in the past still means "not now".
 const COOLDOWN_MIN: Duration = Duration::from_secs(1);
 
+/// The end that a provider's hint means.
+pub(crate) fn hinted(now: Timestamp, hint: Timestamp) -> Timestamp {
+    hint.max(now + COOLDOWN_MIN)
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cooldown {
     until: Option<Timestamp>,
@@ -48,7 +53,7 @@ impl Cooldown {
             self.refused_at = Some(now);
         }
         let until = match hint {
-            Some(hint) => hint.max(now + COOLDOWN_MIN),
+            Some(hint) => hinted(now, hint),
             None if echo && self.until.is_some() => return,
             None => now + backoff(self.in_a_row, rng),
         };

@@ -23,7 +23,8 @@ pub enum KeyState {
     Healthy,
     /// Shows errors, still used.
     Degraded,
-    /// Refused by the provider until its reset time; not used.
+    /// Refused by the provider until its reset time, and not used until then. Also shown while the
+    /// refusal covers only some of its models; it serves the others.
     RateLimited,
     /// Invalid, expired or out of credit; not used.
     Unavailable,
@@ -96,7 +97,7 @@ pub struct KeySnapshot {
     pub in_flight: u32,
     /// When it was last granted.
     pub last_used: Option<Timestamp>,
-    /// When its cool-down ends, if it is cooling.
+    /// When its cool-down ends, if it is cooling, for all models or some.
     pub rate_limited_until: Option<Timestamp>,
     /// Its last error.
     pub last_error: Option<(Timestamp, ErrorNote)>,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::bars::BarKind;
 use crate::bounds::{COOLDOWN_DEFAULT, MODEL_DENIAL};
+use crate::cooldown::hinted;
 use crate::id::KeyId;
 use crate::key::{Handles, Key, Place};
 use crate::lease::{Lease, Ticket};
@@ -238,7 +239,7 @@ impl Pool {
                 let known = model.is_some_and(|model| key.bars.get(model, now).is_some());
                 key.health
                     .model_rate_limited(now, ticket.number, unforeseen && !known);
-                let until = hint.unwrap_or(now + COOLDOWN_DEFAULT);
+                let until = hint.map_or(now + COOLDOWN_DEFAULT, |hint| hinted(now, hint));
                 self.bar_model(ticket, scope, BarKind::Cooling, until);
             }
         }

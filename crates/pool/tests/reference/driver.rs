@@ -6,97 +6,28 @@ use std::time::Duration;
 
 use keypool_pool::{
     AdminError, Admission, Applied, Charge, Command, Demand, ErrorNote, KeyConfig, KeyId, KeyPatch,
-    KeyState, Lease, Limits, Outcome, Output, Pool, PoolConfig, ProbeResult, Strategy, Timestamp,
-    Usage, Verdict, Window,
+    KeyState, Lease, Outcome, Pool, PoolConfig, ProbeResult, Strategy, Timestamp, Usage, Verdict,
+    Window,
 };
 
+use crate::compare::sorted;
 use crate::naive::{Granted, Naive, Request};
 use crate::naive_key::NaiveKey;
-use crate::naive_meter::{NaiveQuota, Wants};
+use crate::naive_meter::Wants;
 use crate::steps::{Charged, Judged, Step};
-
-/// A few minutes before a midnight, so that days change in some scripts.
-const START: Timestamp = Timestamp::from_unix_secs(20_000 * 86_400 - 240);
-const MODELS: [&str; 3] = ["claude-a", "claude-b", "gpt-a"];
-const TAG: &str = "tagged";
-
-fn id(number: u64) -> KeyId {
-    KeyId::from_bits(number + 1)
-}
-
-fn limits(choice: u8) -> Limits {
-    let none = Limits::default();
-    match choice {
-        0 => none,
-        1 => Limits {
-            requests_per_minute: Some(7),
-            tokens_per_minute: Some(1000),
-            ..none
-        },
-        2 => Limits {
-            input_tokens_per_minute: Some(500),
-            max_concurrent: Some(2),
-            ..none
-        },
-        3 => Limits {
-            output_tokens_per_minute: Some(150),
-            requests_per_day: Some(20),
-            ..none
-        },
-        4 => Limits {
-            tokens_per_day: Some(4000),
-            requests_per_minute: Some(13),
-            ..none
-        },
-        _ => Limits {
-            max_concurrent: Some(1),
-            requests_per_minute: Some(60),
-            ..none
-        },
-    }
-}
-
-/// Six keys that differ in all that a key can differ in.
-fn config(number: u64) -> KeyConfig {
-    let mut key = KeyConfig::new(id(number));
-    key.limits = limits(u8::try_from(number).unwrap());
-    match number {
-        0 => key.models = vec!["claude-*".to_owned()],
-        1 | 2 => key.quota_group = Some("org".to_owned()),
-        3 => key.tags = vec![TAG.to_owned()],
-        4 => key.expires_at = Some(START + Duration::from_mins(20)),
-        _ => key.quota_group = Some("other".to_owned()),
-    }
-    if number == 2 {
-        key.tags = vec![TAG.to_owned()];
-        key.models = vec!["gpt-a".to_owned(), "claude-b".to_owned()];
-    }
-    key
-}
-
-fn groups() -> Vec<(String, Limits)> {
-    let org = Limits {
-        requests_per_minute: Some(11),
-        max_concurrent: Some(4),
-        ..limits(0)
-    };
-    vec![
-        ("org".to_owned(), org),
-        ("other".to_owned(), Limits::default()),
-    ]
-}
+use crate::world::{MODELS, START, TAG, config, groups, id, limits};
 
 pub(crate) struct Driver {
-    now: Timestamp,
-    pool: Pool,
-    naive: Naive,
+    pub(crate) now: Timestamp,
+    pub(crate) pool: Pool,
+    pub(crate) naive: Naive,
     window: Window,
     leases: Vec<(Lease, Granted)>,
     dropped: Vec<Granted>,
     /// Each key's state as the outputs told it.
-    told: BTreeMap<KeyId, KeyState>,
-    probes: Vec<KeyId>,
-    history: String,
+    pub(crate) told: BTreeMap<KeyId, KeyState>,
+    pub(crate) probes: Vec<KeyId>,
+    pub(crate) history: String,
 }
 
 impl Driver {
@@ -261,30 +192,6 @@ impl Driver {
         }
     }
 
-    /// Reserved and used together never exceed a limit at the moment of a grant.
-    fn check_within_limits(&mut self, key: KeyId) {
-        let snapshot = self.pool.snapshot(self.now);
-        let key = snapshot
-            .keys
-            .iter()
-            .find(|shown| shown.config.id == key)
-            .unwrap();
-        let group = snapshot
-            .groups
-            .iter()
-            .filter(|group| Some(&group.name) == key.config.quota_group.as_ref());
-        for meter in key
-            .meters
-            .iter()
-            .chain(group.flat_map(|group| &group.meters))
-        {
-            assert!(
-                meter.remaining >= 0 && meter.used + meter.reserved <= meter.limit,
-                "{meter:?}"
-            );
-        }
-    }
-
     fn take_lease(&mut self, which: usize) -> Option<(Lease, Granted)> {
         let count = self.leases.len();
         (count > 0).then(|| self.leases.remove(which % count))
@@ -294,6 +201,7 @@ impl Driver {
         let Some((lease, granted)) = self.take_lease(which) else {
             return;
         };
+        let judged = self.with_visible_end(&granted, judged);
         let at = |seconds| self.now + Duration::from_secs(seconds);
         let verdict = match judged {
             Judged::Success => Verdict::Success,
@@ -336,6 +244,21 @@ impl Driver {
         let shown = self.pool.key_snapshot(self.now, granted.key);
         let observed = shown.and_then(|shown| shown.rate_limited_until);
         self.naive.judge(self.now, &granted, judged, observed);
+    }
+
+    /// The end of a jittered back-off is read off the pool, unless a model's cool-down hides it:
+    /// then the refusal gets a stated end instead.
+    fn with_visible_end(&mut self, granted: &Granted, judged: Judged) -> Judged {
+        let now = self.now;
+        match (judged, self.naive.key(granted.key)) {
+            (Judged::RateLimited { until: None, scope }, Some(key))
+                if key.rate_limited_until(now) != key.cooldown =>
+            {
+                let until = Some(30);
+                Judged::RateLimited { until, scope }
+            }
+            _ => judged,
+        }
     }
 
     fn settle_naive_quota(&mut self, granted: &Granted, charged: Charged) {
@@ -526,97 +449,6 @@ impl Driver {
             .unwrap();
     }
 
-    /// Everything that shows is equal.
-    fn compare(&mut self) {
-        self.compare_outputs();
-        let now = self.now;
-        let next = self
-            .naive
-            .keys
-            .iter()
-            .filter_map(NaiveKey::next_change)
-            .min();
-        assert_eq!(
-            self.pool.poll_timeout().map(|(at, _)| at),
-            next,
-            "next change"
-        );
-        let snapshot = self.pool.snapshot(now);
-        assert_eq!(snapshot.keys.len(), self.naive.keys.len());
-        for (shown, key) in snapshot.keys.iter().zip(&self.naive.keys) {
-            let id = key.config.id;
-            assert_eq!(shown.config, key.config);
-            assert_eq!(shown.state, key.state(), "{id}");
-            assert_eq!(shown.health_score, key.score, "{id}");
-            assert_eq!(shown.rate_limited_until, key.cooldown, "{id}");
-            let outage = key
-                .outage
-                .as_ref()
-                .filter(|outage| outage.ends_at.is_none());
-            assert_eq!(
-                shown.next_probe,
-                outage.map(|outage| outage.next_probe),
-                "{id}"
-            );
-            let classes = &shown.errors_by_class;
-            assert_eq!(
-                [shown.requests, shown.successes, shown.errors],
-                [key.requests, key.successes, key.errors],
-                "{id}"
-            );
-            assert_eq!(
-                classes.client_error + classes.cancelled,
-                key.forgiven,
-                "{id}"
-            );
-            let ended = key.successes + key.errors + key.forgiven;
-            assert_eq!(key.requests, ended + u64::from(shown.in_flight), "{id}");
-            let bars = key.bars.iter().filter(|bar| bar.until > now);
-            let bars: BTreeMap<&str, _> = bars
-                .map(|bar| (bar.model.as_str(), Some(bar.until)))
-                .collect();
-            let barred: BTreeMap<&str, _> = shown
-                .barred_models
-                .iter()
-                .map(|(model, until)| (model.as_str(), *until))
-                .collect();
-            assert_eq!(barred, bars, "{id}");
-            compare_quota(now, &shown.meters, shown.in_flight, &key.quota);
-        }
-        for group in &snapshot.groups {
-            let quota = &self.naive.groups[&group.name];
-            compare_quota(now, &group.meters, group.in_flight, quota);
-        }
-    }
-
-    /// The outputs tell every change of state in turn, and ask for every probe that is due.
-    fn compare_outputs(&mut self) {
-        let mut probes = Vec::new();
-        while let Some(output) = self.pool.poll_output(self.now) {
-            writeln!(self.history, "{output:?}").unwrap();
-            match output {
-                Output::StateChanged(change) => {
-                    let told = self.told.insert(change.key, change.to).unwrap_or_default();
-                    assert_eq!(told, change.from, "{change:?}");
-                    assert_ne!(change.from, change.to);
-                }
-                Output::Probe(key) => probes.push(key),
-                Output::Alert(_) => {}
-            }
-        }
-        assert_eq!(
-            sorted(probes),
-            sorted(std::mem::take(&mut self.probes)),
-            "probes"
-        );
-        let present: Vec<KeyId> = self.naive.keys.iter().map(|key| key.config.id).collect();
-        self.told.retain(|key, _| present.contains(key));
-        for key in &self.naive.keys {
-            let told = self.told.entry(key.config.id).or_insert(key.state());
-            assert_eq!(*told, key.state(), "{}", key.config.id);
-        }
-    }
-
     /// Settles what is out, and finds that nothing has leaked.
     pub(crate) fn drain_to_zero(&mut self) {
         while !self.leases.is_empty() {
@@ -639,25 +471,6 @@ impl Driver {
     }
 }
 
-fn compare_quota(
-    now: Timestamp,
-    shown: &[keypool_pool::MeterSnapshot],
-    in_flight: u32,
-    quota: &NaiveQuota,
-) {
-    assert_eq!(in_flight, quota.in_flight);
-    let count = quota.meters.len() + usize::from(quota.max_concurrent.is_some());
-    assert_eq!(shown.len(), count);
-    for (shown, meter) in shown.iter().zip(&quota.meters) {
-        assert_eq!(shown.dimension, meter.dimension);
-        assert_eq!(
-            (shown.limit, shown.remaining),
-            (meter.limit(), meter.remaining(now))
-        );
-        assert!(shown.resets_at >= now);
-    }
-}
-
 fn used(wants: &Wants, charged: Charged) -> Wants {
     match charged {
         Charged::AsReserved => *wants,
@@ -677,9 +490,4 @@ fn used(wants: &Wants, charged: Charged) -> Wants {
             output: 0,
         },
     }
-}
-
-fn sorted(mut keys: Vec<KeyId>) -> Vec<KeyId> {
-    keys.sort_unstable();
-    keys
 }

@@ -13,12 +13,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod compare;
 mod driver;
 mod large;
 mod naive;
 mod naive_key;
 mod naive_meter;
 mod steps;
+mod world;
 
 use keypool_pool as pool;
 use keypool_pool::Window;

@@ -358,7 +358,8 @@ impl Naive {
             if declared && key.bar_for(&lease.model, now).is_none() {
                 key.blame(now);
             }
-            let until = until.unwrap_or(now + Duration::from_mins(1));
+            let at_least = now + Duration::from_secs(1);
+            let until = until.map_or(now + Duration::from_mins(1), |until| until.max(at_least));
             for key in self.reached(lease, scope) {
                 key.bar(&lease.model, false, until, now);
             }

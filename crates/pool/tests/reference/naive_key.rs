@@ -96,11 +96,24 @@ impl NaiveKey {
         }
     }
 
-    pub(crate) fn state(&self) -> KeyState {
+    fn cooling_models(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let cooling = self
+            .bars
+            .iter()
+            .filter(move |bar| !bar.denied && bar.until > now);
+        cooling.map(|bar| bar.until)
+    }
+
+    /// When it is cooling until, for whatever models.
+    pub(crate) fn rate_limited_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.cooldown.max(self.cooling_models(now).max())
+    }
+
+    pub(crate) fn state(&self, now: Timestamp) -> KeyState {
         if self.expired || self.outage.is_some() {
             return KeyState::Unavailable;
         }
-        if self.cooldown.is_some() {
+        if self.rate_limited_until(now).is_some() {
             return KeyState::RateLimited;
         }
         if self.degraded {
@@ -215,7 +228,7 @@ impl NaiveKey {
     }
 
     /// When [`Self::elapse`] next does something.
-    pub(crate) fn next_change(&self) -> Option<Timestamp> {
+    pub(crate) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         [
             self.trial_lapses(),
             self.degraded.then(|| self.last_error + MINUTE * 5),
@@ -223,6 +236,7 @@ impl NaiveKey {
             self.outage.as_ref().and_then(|outage| outage.ends_at),
             self.probe_due(),
             self.config.expires_at.filter(|_| !self.expired),
+            self.cooling_models(now).min(),
         ]
         .into_iter()
         .flatten()
