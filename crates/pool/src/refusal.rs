@@ -30,6 +30,9 @@ pub struct Refusal {
     /// [`CONCURRENCY_RETRY`](crate::bounds::CONCURRENCY_RETRY) from now, for unavailable keys the
     /// next probe, and for [`RefusalReason::AllTried`] the instant at which a tried key has room
     /// for a fresh attempt.
+    ///
+    /// In pools of more than [`REFUSAL_MEMORY_ABOVE`](crate::bounds::REFUSAL_MEMORY_ABOVE) keys it
+    /// may be early, but never late.
     pub retry_at: Option<Timestamp>,
 }
 

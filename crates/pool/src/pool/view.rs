@@ -6,12 +6,19 @@ use crate::explain::{Explanation, Standing};
 use crate::id::KeyId;
 use crate::slab::Handle;
 use crate::snapshot::{GroupSnapshot, KeySnapshot, PoolSnapshot};
+use crate::strategy::Strategy;
 use crate::time::Timestamp;
 
 use super::Pool;
 use super::appraise::Appraisal;
 
 impl Pool {
+    /// The strategy in force.
+    #[must_use]
+    pub const fn strategy(&self) -> Strategy {
+        self.selector.strategy()
+    }
+
     /// All keys and groups as they are now. Takes time in proportion to their number.
     pub fn snapshot(&mut self, now: Timestamp) -> PoolSnapshot {
         self.begin(now);
@@ -25,7 +32,7 @@ impl Pool {
             .values()
             .filter_map(|&handle| self.groups.get(handle));
         PoolSnapshot {
-            strategy: self.selector.strategy(),
+            strategy: self.strategy(),
             keys: keys.map(|key| key.snapshot(now)).collect(),
             groups: groups
                 .map(|group| GroupSnapshot {
