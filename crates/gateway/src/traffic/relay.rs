@@ -365,7 +365,7 @@ impl Relay {
         )
     }
 
-    /// Reads what has arrived; true when the task should be polled again before writing.
+    /// Reads what has arrived; `Nothing` when the task is to be polled again before it writes.
     fn gather(&mut self, cx: &mut Context<'_>) -> Gathered {
         while !self.ended && self.ready_bytes < limits::GATHERED_BYTES {
             match Pin::new(&mut self.upstream).poll_frame(cx) {
