@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::config::{ConfigError, KeyConfig, PoolConfig, Priority};
+use crate::config::{ConfigError, KeyConfig, PoolConfig, Priority, Sequential};
 use crate::id::KeyId;
 use crate::limits::Limits;
 use crate::output::StateChange;
@@ -11,7 +11,7 @@ use crate::strategy::Strategy;
 use crate::time::Timestamp;
 
 /// An operator's command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Command {
     /// Adds a key behind the others; usable by the next request.
@@ -22,6 +22,8 @@ pub enum Command {
     UpdateKey(KeyId, KeyPatch),
     /// Changes the strategy from the next request on.
     SetStrategy(Strategy),
+    /// Serves one request at a time, per key or in all, or as many as the limits allow.
+    SetSequential(Sequential),
     /// Makes the next grant go to another key than the last one did.
     Rotate,
     /// Re-evaluates all timers now and asks for a probe of every unavailable key.

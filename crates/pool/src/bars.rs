@@ -1,4 +1,6 @@
 //! Models for which one key is cooling down or barred, while it serves others.
+//!
+//! A quota is counted by model class, so a cool-down holds for the class; a model is denied by its name.
 
 use crate::bounds::MODEL_BARS_MAX;
 use crate::time::Timestamp;
@@ -28,20 +30,22 @@ impl ModelBars {
         self.0.is_empty()
     }
 
-    pub(crate) fn get(&self, model: &str, now: Timestamp) -> Option<&Bar> {
-        self.0
-            .iter()
-            .find(|bar| bar.until > now && *bar.model == *model)
+    /// What bars a model, or its class; a denial before a cool-down.
+    pub(crate) fn get(&self, model: &str, class: &str, now: Timestamp) -> Option<&Bar> {
+        let find = |kind, name: &str| {
+            self.0
+                .iter()
+                .find(|bar| bar.until > now && bar.kind == kind && *bar.model == *name)
+        };
+        find(BarKind::Denied, model).or_else(|| find(BarKind::Cooling, class))
     }
 
-    /// Bars a model; of two bars for one model the later end holds.
+    /// Bars a model or, cooling, a class; of two such bars the later end holds.
     pub(crate) fn set(&mut self, model: &str, kind: BarKind, until: Timestamp, now: Timestamp) {
         self.0.retain(|bar| bar.until > now);
-        if let Some(bar) = self.0.iter_mut().find(|bar| *bar.model == *model) {
-            if until > bar.until {
-                bar.kind = kind;
-                bar.until = until;
-            }
+        let same = |bar: &&mut Bar| bar.kind == kind && *bar.model == *model;
+        if let Some(bar) = self.0.iter_mut().find(same) {
+            bar.until = bar.until.max(until);
             return;
         }
         if self.0.len() >= MODEL_BARS_MAX {
@@ -100,13 +104,21 @@ mod tests {
     fn the_later_of_two_ends_holds_and_an_ended_bar_is_gone() {
         let mut bars = ModelBars::default();
         bars.set("m", BarKind::Cooling, at(100), at(0));
-        bars.set("m", BarKind::Denied, at(50), at(0));
-        assert_eq!(
-            bars.get("m", at(99)).map(|bar| bar.kind),
-            Some(BarKind::Cooling)
-        );
-        assert!(bars.get("m", at(100)).is_none());
-        assert!(bars.get("n", at(0)).is_none());
+        bars.set("m", BarKind::Cooling, at(50), at(0));
+        assert!(bars.get("m", "m", at(99)).is_some());
+        assert!(bars.get("m", "m", at(100)).is_none());
+        assert!(bars.get("n", "n", at(0)).is_none());
+    }
+
+    #[test]
+    fn a_class_cools_as_a_whole_and_a_model_is_denied_alone() {
+        let mut bars = ModelBars::default();
+        bars.set("opus", BarKind::Cooling, at(100), at(0));
+        bars.set("opus-4-5", BarKind::Denied, at(50), at(0));
+        let kind = |model| bars.get(model, "opus", at(1)).map(|bar| bar.kind);
+        assert_eq!(kind("opus-4-5"), Some(BarKind::Denied));
+        assert_eq!(kind("opus-4-6"), Some(BarKind::Cooling));
+        assert!(bars.get("haiku", "haiku", at(1)).is_none());
     }
 
     #[test]
@@ -121,7 +133,7 @@ mod tests {
             );
         }
         assert_eq!(bars.iter(at(0)).count(), MODEL_BARS_MAX);
-        assert!(bars.get("m0", at(0)).is_none());
-        assert!(bars.get("m999", at(0)).is_some());
+        assert!(bars.get("m0", "", at(0)).is_none());
+        assert!(bars.get("m999", "", at(0)).is_some());
     }
 }

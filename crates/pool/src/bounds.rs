@@ -60,3 +60,89 @@ pub const REFUSAL_MEMORY_ABOVE: usize = 256;
 
 /// Model names kept for re-use, so that a grant need not copy one.
 pub const MODEL_NAMES_KEPT: usize = 8;
+
+/// How long a request may be under way before the provider counts it. A meter that the provider starts
+/// at arrival is started so much later than the grant; the difference between two requests' times on
+/// the way is what would otherwise put the pool ahead of the provider.
+pub const TRANSIT: Duration = Duration::from_millis(250);
+
+/// Model classes that one pool counts apart. Beyond them all further ones are counted as one.
+pub const QUOTA_CLASSES_MAX: usize = 256;
+
+/// Model classes that one key or quota group counts apart; the one unused for longest gives way.
+pub const CLASSES_PER_QUOTA_MAX: usize = 32;
+
+/// A declared limit below this share of what the provider states is taken for the part of a quota that an
+/// operator wants to keep to; above it, for a mistake.
+pub const DECLARED_SHARE_MAX: (u64, u64) = (2, 3);
+
+/// What an unforeseen 429 takes off a limit about which the provider's answers say nothing.
+pub const TRIM_PERCENT: u64 = 5;
+
+/// A trimmed limit without another refusal for this long is raised by as much again.
+pub const TRIM_RECOVERY: Duration = Duration::from_mins(5);
+
+/// Requests of somebody else on one quota, in percent of its limit, that an operator is told of.
+pub const FOREIGN_USE_PERCENT: u64 = 10;
+
+/// How long foreign use goes on untold after an operator was told.
+pub const FOREIGN_USE_SILENCE: Duration = Duration::from_hours(1);
+
+/// How fast a provider is taken to fill a prompt cache: what a session loses by leaving its home, in time.
+/// Prompts of 100,000 tokens take some ten seconds before their first byte where nothing is cached.
+pub const CACHE_WRITE_TOKENS_PER_SECOND: u64 = 10_000;
+
+/// Recent traffic (requests and tokens) that a quota may draw above its share before sessions are sent
+/// elsewhere: with little traffic a share means nothing.
+pub const BALANCE_FLOOR: f64 = 2_000.0;
+
+/// Sessions whose home one pool remembers; the one unused for longest gives way.
+pub const SESSIONS_MAX: usize = 100_000;
+
+/// States of accounts (ids of answers and files, signatures) whose maker one pool remembers.
+pub const STATES_MAX: usize = 200_000;
+
+/// How long the maker of a state is remembered. Providers keep answers for weeks; a conversation that is
+/// taken up a day later may have lost its reasoning, as after a restart.
+pub const STATE_MEMORY: Duration = Duration::from_hours(24);
+
+/// Up to this many waiting requests no estimate is made of how long those ahead will take.
+pub const BACKLOG_TOLD_ABOVE: usize = 8;
+
+/// How much longer than the class above it a waiting request waits before both count alike. Four
+/// classes lie below the most urgent one, so that a batch request which has waited a minute goes
+/// before a critical one that comes now: no class starves.
+pub const QUEUE_AGEING: Duration = Duration::from_secs(15);
+
+/// A request that has waited this long is not put back any more for what its tenant got elsewhere.
+pub const QUEUE_AGED: Duration = Duration::from_mins(1);
+
+/// What one request counts at most in the sharing among tenants, in tokens. No model takes a
+/// longer prompt, and a client that asks for 2⁶³ tokens of output must not exhaust the counter.
+pub const QUEUE_TOKENS_COUNTED_MAX: u64 = 1 << 24;
+
+/// Classes of models whose estimates are learnt. Clients choose model names; the class unused for
+/// longest gives way and is estimated as any other that is not known.
+pub const ESTIMATE_CLASSES_MAX: usize = 256;
+
+/// The greatest factor by which an estimate is taken to be wrong, up or down. Four bytes a token
+/// are the rule and a token of one byte or of forty the exception; past this a counter was
+/// misread, or the sample was too small to mean anything.
+pub const ESTIMATE_RATIO_MAX: f64 = 64.0;
+
+/// How often the number of requests in flight may double while a key starts slowly.
+pub const SLOW_START_DOUBLING: Duration = Duration::from_millis(250);
+
+/// A slow start that allows more in flight than this is over: no key's concurrency is greater.
+pub const SLOW_START_MAX: u32 = 4096;
+
+/// The greatest bound that is learnt for requests in flight. Past it the bound is no bound.
+pub const CONCURRENCY_WINDOW_MAX: u32 = 65_536;
+
+/// A learnt bound on requests in flight that nothing has come up to for this long is forgotten:
+/// what the provider allowed then says nothing about now.
+pub const CONCURRENCY_WINDOW_IDLE: Duration = Duration::from_mins(1);
+
+/// How long each pace is kept after a provider said that traffic grows too fast: long enough for
+/// its own average to follow.
+pub const PACE_STEP: Duration = Duration::from_secs(30);

@@ -2,52 +2,62 @@
 
 use smallvec::SmallVec;
 
-use crate::demand::Demand;
 use crate::group::Group;
 use crate::id::KeyId;
 use crate::key::Key;
 use crate::meter::Amounts;
+use crate::meters::Meters;
+use crate::queue::WaiterId;
+use crate::quota_class::{QuotaClass, QuotaClasses};
 use crate::ready::Candidates;
 use crate::ready::least_loaded::Load;
 use crate::recent::era_of;
 use crate::slab::Slab;
 use crate::time::Timestamp;
+use crate::unit::Unit;
 
 /// A demand as the pool sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
     /// Without one any key will do, whatever its models.
     pub(crate) model: Option<&'a str>,
+    pub(crate) class_name: &'a str,
+    pub(crate) class: QuotaClass,
     pub(crate) amounts: Amounts,
     pub(crate) tags: &'a [String],
     pub(crate) excluded: &'a [KeyId],
     /// A key to avoid, when the next grant is to go to another.
     pub(crate) avoided: Option<KeyId>,
+    /// The only quota that will do.
+    pub(crate) only: Option<Unit>,
+    /// Room that is being saved for requests that have waited for longer.
+    pub(crate) booked: &'a [Booking],
 }
 
-impl<'a> Wanted<'a> {
-    pub(crate) const fn of(demand: &Demand<'a>) -> Self {
-        Self {
-            model: Some(demand.model),
-            amounts: Amounts {
-                requests: 1,
-                input_tokens: demand.input_tokens,
-                output_tokens: demand.output_tokens,
-            },
-            tags: demand.tags,
-            excluded: demand.excluded,
-            avoided: None,
-        }
-    }
+/// Room on one quota that an older request waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Booking {
+    pub(crate) waiter: WaiterId,
+    pub(crate) unit: Unit,
+    pub(crate) class: QuotaClass,
+    pub(crate) amounts: Amounts,
+    /// When it will have it.
+    pub(crate) at: Timestamp,
+}
 
-    /// The least that any request could want.
-    pub(crate) const fn anything() -> Self {
+impl Wanted<'_> {
+    /// The least that any request could want, of a class that nothing is known of.
+    pub(crate) fn anything(classes: &QuotaClasses) -> Self {
         Self {
             model: None,
+            class_name: "",
+            class: classes.known(""),
             amounts: Amounts::SMALLEST,
             tags: &[],
             excluded: &[],
             avoided: None,
+            only: None,
+            booked: &[],
         }
     }
 }
@@ -71,6 +81,7 @@ pub(crate) struct Chooser<'a> {
     pub(crate) wanted: &'a Wanted<'a>,
     pub(crate) keys: &'a Slab<Key>,
     pub(crate) groups: &'a Slab<Group>,
+    pub(crate) classes: &'a QuotaClasses,
     pub(crate) blocked: AllBlocked,
 }
 
@@ -80,6 +91,7 @@ impl<'a> Chooser<'a> {
         wanted: &'a Wanted<'a>,
         keys: &'a Slab<Key>,
         groups: &'a Slab<Group>,
+        classes: &'a QuotaClasses,
     ) -> Self {
         let era = era_of(now);
         Self {
@@ -88,6 +100,7 @@ impl<'a> Chooser<'a> {
             wanted,
             keys,
             groups,
+            classes,
             blocked: AllBlocked::new(),
         }
     }
@@ -101,21 +114,36 @@ impl<'a> Chooser<'a> {
             && (key.bars.is_empty()
                 || wanted
                     .model
-                    .is_none_or(|model| key.bars.get(model, self.now).is_none()))
+                    .is_none_or(|model| key.bars.get(model, wanted.class_name, self.now).is_none()))
+    }
+
+    /// Whether a grant would take room that an older request is about to get.
+    fn is_booked(&self, unit: Unit, meters: &Meters) -> bool {
+        self.wanted.booked.iter().any(|booking| {
+            booking.unit == unit
+                && meters
+                    .metered_after(
+                        self.now,
+                        booking.class,
+                        &self.wanted.amounts,
+                        &booking.amounts,
+                    )
+                    .is_none_or(|at| at > booking.at)
+        })
     }
 
     fn note_if_blocked(&mut self, index: usize, key: &Key) {
-        let until = key.meters.metered_until(self.now, &Amounts::SMALLEST);
+        let until = key.meters.smallest_until(self.now, self.classes.all());
         if key.meters.is_busy() || key.health.is_on_trial() {
             self.blocked.push(Blocked {
                 index,
                 until: None,
                 by_group: false,
             });
-        } else if until.is_some_and(|until| until > self.now) {
+        } else if until > self.now {
             self.blocked.push(Blocked {
                 index,
-                until,
+                until: Some(until),
                 by_group: false,
             });
         }
@@ -123,11 +151,11 @@ impl<'a> Chooser<'a> {
 
     /// A busy group is not noted: it may have room again after the very next outcome.
     fn note_if_group_blocked(&mut self, index: usize, group: &Group) {
-        let until = group.meters.metered_until(self.now, &Amounts::SMALLEST);
-        if until.is_some_and(|until| until > self.now) {
+        let until = group.meters.smallest_until(self.now, self.classes.all());
+        if until > self.now && !group.meters.is_busy() {
             self.blocked.push(Blocked {
                 index,
-                until,
+                until: Some(until),
                 by_group: true,
             });
         }
@@ -143,23 +171,36 @@ impl Candidates for Chooser<'_> {
         if !self.suits(key) {
             return false;
         }
-        if key.health.is_on_trial() || !key.meters.fits(self.now, &self.wanted.amounts) {
+        let (now, wanted) = (self.now, self.wanted);
+        if key.health.is_on_trial() || !key.meters.fits(now, wanted.class, &wanted.amounts) {
             self.note_if_blocked(index, key);
             return false;
         }
         let groups = self.groups;
-        if let Some(group) = key.group.and_then(|group| groups.get(group))
-            && !group.meters.fits(self.now, &self.wanted.amounts)
+        let group = key
+            .group
+            .and_then(|handle| groups.get(handle).map(|group| (handle, group)));
+        if let Some((_, group)) = group
+            && !group.meters.fits(now, wanted.class, &wanted.amounts)
         {
             self.note_if_group_blocked(index, group);
             return false;
         }
-        true
+        if wanted.booked.is_empty() && wanted.only.is_none() {
+            return true;
+        }
+        let (unit, meters) = match group {
+            Some((handle, group)) => (Some(Unit::Group(handle)), &group.meters),
+            None => (keys.handle_at(index).map(Unit::Key), &key.meters),
+        };
+        unit.is_some_and(|unit| {
+            wanted.only.is_none_or(|only| only == unit) && !self.is_booked(unit, meters)
+        })
     }
 
     fn load(&self, index: usize) -> Load {
         match self.keys.at(index) {
-            Some(key) => load_of(key, self.groups, self.now, self.era),
+            Some(key) => load_of(key, self.groups, self.now, self.era, self.wanted.class),
             None => Load {
                 ratio: f64::INFINITY,
                 in_flight: f64::INFINITY,
@@ -172,14 +213,20 @@ impl Candidates for Chooser<'_> {
 }
 
 /// Used share of the tightest limit of a key and its group.
-pub(crate) fn ratio_of(key: &Key, groups: &Slab<Group>, now: Timestamp) -> f64 {
-    let own = key.meters.load(now);
+pub(crate) fn ratio_of(key: &Key, groups: &Slab<Group>, now: Timestamp, class: QuotaClass) -> f64 {
+    let own = key.meters.load(now, class);
     let group = key.group.and_then(|group| groups.get(group));
-    group.map_or(own, |group| own.max(group.meters.load(now)))
+    group.map_or(own, |group| own.max(group.meters.load(now, class)))
 }
 
-pub(crate) fn load_of(key: &Key, groups: &Slab<Group>, now: Timestamp, era: u64) -> Load {
-    let ratio = ratio_of(key, groups, now);
+pub(crate) fn load_of(
+    key: &Key,
+    groups: &Slab<Group>,
+    now: Timestamp,
+    era: u64,
+    class: QuotaClass,
+) -> Load {
+    let ratio = ratio_of(key, groups, now, class);
     let in_flight = f64::from(key.meters.in_flight());
     let surcharge = key
         .ramp

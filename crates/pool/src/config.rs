@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bounds::{GROUPS_MAX, KEYS_MAX, LIMIT_MAX, PROBE_INTERVAL_DEFAULT};
+use crate::day_rule::DayRule;
 use crate::id::KeyId;
 use crate::limits::{Dimension, Limits};
+use crate::meter::Counting;
 use crate::strategy::Strategy;
 use crate::time::Timestamp;
 
@@ -23,6 +25,66 @@ pub enum Window {
     Bucket,
     /// A sliding window: no 60 seconds ever see more than the limit.
     Sliding,
+    /// A window that is cleared at each turn of the clock's minute, as Azure counts tokens.
+    Fixed,
+    /// As [`Self::Fixed`] for tokens; requests in slices of a second, each with its share of the minute,
+    /// as Azure counts them.
+    Slices,
+}
+
+/// Whether a pool serves one request at a time ("shin mode").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sequential {
+    /// As many as the limits allow.
+    #[default]
+    Off,
+    /// One at a time on each key.
+    Key,
+    /// One at a time in the whole pool.
+    Provider,
+}
+
+/// How sessions are kept on the quota whose prompt cache they have filled.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AffinityConfig {
+    /// Whether they are kept at all.
+    pub enabled: bool,
+    /// How long after its last request a session is remembered. Providers keep prompt caches for some
+    /// minutes.
+    pub ttl: Duration,
+    /// How far above the mean load of all keys a key may be kept by its sessions; at least 1.
+    pub load_factor: f64,
+}
+
+impl Default for AffinityConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            ttl: Duration::from_mins(5),
+            load_factor: 1.25,
+        }
+    }
+}
+
+/// Bounds on the requests that wait for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueConfig {
+    /// Requests that may wait at one time; 0 lets none wait.
+    pub max_length: usize,
+    /// Bytes of their bodies together.
+    pub max_bytes: u64,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            max_length: 10_000,
+            max_bytes: 256 * 1024 * 1024,
+        }
+    }
 }
 
 /// A key's weight among its peers: 1 to 100, default 10.
@@ -113,13 +175,26 @@ impl KeyConfig {
 }
 
 /// A whole pool: one provider's keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolConfig {
     /// Which key goes next.
     pub strategy: Strategy,
-    /// How per-minute limits are counted.
+    /// How limits per second and minute are counted.
     pub window: Window,
+    /// When per-day limits start afresh.
+    pub day: DayRule,
+    /// Whether input read from the provider's prompt cache is free of token limits.
+    pub cache_reads_free: bool,
+    /// Whether limits declared a little too low are raised to what the provider states. Those declared
+    /// too high are lowered in any case.
+    pub correct_limits: bool,
+    /// One request at a time, per key or in all.
+    pub sequential: Sequential,
+    /// How sessions are kept on the key whose prompt cache they have filled.
+    pub affinity: AffinityConfig,
+    /// Bounds on the requests that wait for room.
+    pub queue: QueueConfig,
     /// Named quotas that several keys share.
     pub quota_groups: Vec<(String, Limits)>,
     /// The keys; their order is the order of the strategies that follow one.
@@ -135,6 +210,12 @@ impl Default for PoolConfig {
         Self {
             strategy: Strategy::default(),
             window: Window::default(),
+            day: DayRule::default(),
+            cache_reads_free: false,
+            correct_limits: true,
+            sequential: Sequential::default(),
+            affinity: AffinityConfig::default(),
+            queue: QueueConfig::default(),
             quota_groups: Vec::new(),
             keys: Vec::new(),
             probe_interval: PROBE_INTERVAL_DEFAULT,
@@ -175,12 +256,22 @@ pub enum ConfigError {
     /// More keys than [`KEYS_MAX`].
     #[error("{0} keys; a pool holds at most {KEYS_MAX}")]
     TooManyKeys(usize),
+    /// A factor below 1 would forbid what is fair.
+    #[error("affinity: the load factor is {0}; it must be a number of at least 1")]
+    LoadFactor(String),
     /// More groups than [`GROUPS_MAX`].
     #[error("{0} quota groups; a pool holds at most {GROUPS_MAX}")]
     TooManyGroups(usize),
 }
 
 impl PoolConfig {
+    pub(crate) const fn counting(&self) -> Counting {
+        Counting {
+            window: self.window,
+            day: self.day,
+        }
+    }
+
     /// Checks what the types cannot express.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.keys.len() > KEYS_MAX {
@@ -188,6 +279,10 @@ impl PoolConfig {
         }
         if self.quota_groups.len() > GROUPS_MAX {
             return Err(ConfigError::TooManyGroups(self.quota_groups.len()));
+        }
+        let factor = self.affinity.load_factor;
+        if !(factor.is_finite() && factor >= 1.0) {
+            return Err(ConfigError::LoadFactor(factor.to_string()));
         }
         let mut groups = BTreeSet::new();
         for (name, limits) in &self.quota_groups {

@@ -58,6 +58,8 @@ pub enum BarReason {
     Unavailable,
     /// It was tried for this request.
     Excluded,
+    /// Another account made the state that the request carries.
+    StateElsewhere,
     /// The demand exceeds this whole limit of the key or its group.
     TooLarge(Dimension),
     /// It is cooling down.

@@ -4,12 +4,17 @@
 //! independent quotas promise a throughput that does not exist, and earn refusals instead.
 
 use crate::meters::Meters;
+use crate::recent::RecentLoad;
 use crate::slab::Handle;
 
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) meters: Meters,
+    /// Traffic of its keys together.
+    pub(crate) recent: RecentLoad,
+    /// Found out from answers, not declared.
+    pub(crate) is_learned: bool,
     /// Its keys: a refusal of the group reaches all of them.
     pub(crate) members: Vec<Handle>,
     /// Whether keys wait outside the ready structures for this group's meters.
@@ -17,10 +22,12 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) const fn new(name: String, meters: Meters) -> Self {
+    pub(crate) fn new(name: String, meters: Meters) -> Self {
         Self {
             name,
             meters,
+            recent: RecentLoad::default(),
+            is_learned: false,
             members: Vec::new(),
             has_parked: false,
         }

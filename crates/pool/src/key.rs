@@ -5,11 +5,13 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::bars::{BarKind, ModelBars};
-use crate::config::{KeyConfig, Window};
+use crate::config::KeyConfig;
 use crate::health::Health;
 use crate::id::KeyId;
+use crate::meter::Counting;
 use crate::meters::Meters;
 use crate::output::WakeReason;
+use crate::quota_class::QuotaClasses;
 use crate::ramp::Ramp;
 use crate::recent::RecentLoad;
 use crate::record::Record;
@@ -41,6 +43,8 @@ pub(crate) struct Key {
     pub(crate) class: usize,
     pub(crate) place: Place,
     pub(crate) group: Option<Handle>,
+    /// Who owns its quota, as its answers name them.
+    pub(crate) owner: Option<u64>,
     pub(crate) meters: Meters,
     pub(crate) recent: RecentLoad,
     pub(crate) ramp: Option<Ramp>,
@@ -58,7 +62,7 @@ impl Key {
     pub(crate) fn new(
         now: Timestamp,
         config: KeyConfig,
-        window: Window,
+        counting: Counting,
         position: u64,
         next_lease: u64,
         probe_interval: Duration,
@@ -72,7 +76,8 @@ impl Key {
             class: 0,
             place: Place::Out,
             group: None,
-            meters: Meters::new(now, &config.limits, window, next_lease),
+            owner: None,
+            meters: Meters::new(now, &config.limits, counting, next_lease),
             recent: RecentLoad::default(),
             ramp: None,
             health,
@@ -116,7 +121,7 @@ impl Key {
         wanted.iter().all(|tag| self.config.tags.contains(tag))
     }
 
-    pub(crate) fn snapshot(&self, now: Timestamp) -> KeySnapshot {
+    pub(crate) fn snapshot(&self, now: Timestamp, classes: &QuotaClasses) -> KeySnapshot {
         let record = &self.record;
         KeySnapshot {
             config: KeyConfig::clone(&self.config),
@@ -133,7 +138,9 @@ impl Key {
             last_error: record.last_error.clone(),
             latency_p50: record.latencies.percentile(50),
             latency_p99: record.latencies.percentile(99),
-            meters: self.meters.snapshot(now),
+            meters: self.meters.snapshot(now, |class| {
+                classes.name(class).unwrap_or_default().to_owned()
+            }),
             barred_models: self
                 .bars
                 .iter(now)
@@ -146,13 +153,11 @@ impl Key {
     pub(crate) fn bar_model(
         &mut self,
         now: Timestamp,
-        model: Option<&str>,
+        name: &str,
         kind: BarKind,
         until: Timestamp,
     ) {
-        if let Some(model) = model {
-            self.bars.set(model, kind, until, now);
-        }
+        self.bars.set(name, kind, until, now);
     }
 }
 

@@ -12,8 +12,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use smallvec::SmallVec;
+
 use crate::id::KeyId;
 use crate::meter::Amounts;
+use crate::quota_class::QuotaClass;
 use crate::slab::Handle;
 use crate::time::Timestamp;
 
@@ -26,6 +29,13 @@ pub(crate) struct Ticket {
     /// The group at the time of the grant: there the reservation lies.
     pub(crate) group: Option<Handle>,
     pub(crate) reserved: Amounts,
+    /// What the demand asked for, before it was corrected.
+    pub(crate) asked: Amounts,
+    pub(crate) class: QuotaClass,
+    /// What had been granted in the class on the owner of the quota, this lease included.
+    pub(crate) mark: Amounts,
+    pub(crate) session: Option<u64>,
+    pub(crate) state: SmallVec<[u64; 2]>,
     pub(crate) granted_at: Timestamp,
     /// Taken out when the lease settles.
     pub(crate) model: Option<Arc<str>>,
@@ -77,6 +87,16 @@ impl Lease {
     #[must_use]
     pub const fn granted_at(&self) -> Timestamp {
         self.ticket.granted_at
+    }
+
+    /// A look at the ticket, if this lease came from the pool with that drop box.
+    pub(crate) fn ticket(&self, drop_box: &Arc<DropBox>) -> Option<&Ticket> {
+        Arc::ptr_eq(&self.drop_box, drop_box).then_some(&self.ticket)
+    }
+
+    /// As [`Self::ticket`], to change it.
+    pub(crate) fn ticket_mut(&mut self, drop_box: &Arc<DropBox>) -> Option<&mut Ticket> {
+        Arc::ptr_eq(&self.drop_box, drop_box).then_some(&mut self.ticket)
     }
 
     /// The ticket, if this lease came from the pool with that drop box.

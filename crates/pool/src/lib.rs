@@ -10,10 +10,12 @@
 pub mod bounds;
 
 mod config;
+mod day_rule;
 mod id;
 mod limits;
 mod strategy;
 mod time;
+mod urgency;
 
 mod admin;
 mod demand;
@@ -22,32 +24,44 @@ mod lease;
 mod outcome;
 mod output;
 mod refusal;
+mod report;
 mod snapshot;
 
 mod bars;
 mod cooldown;
+mod estimate;
+mod flow;
 mod group;
 mod health;
 mod key;
 mod latency;
+mod learned;
 mod meter;
 mod meters;
 mod ramp;
 mod recent;
 mod record;
 mod trial;
+mod unit;
 
 mod chooser;
+mod expiring;
 mod glob;
 mod names;
 mod pool;
+mod queue;
+mod quota_class;
 mod ready;
 mod slab;
 mod timers;
 
 pub use admin::{AdminError, Applied, Command, Edit, KeyPatch};
-pub use config::{ConfigError, KeyConfig, PoolConfig, Priority, PriorityOutOfRange, Window};
-pub use demand::Demand;
+pub use config::{
+    AffinityConfig, ConfigError, KeyConfig, PoolConfig, Priority, PriorityOutOfRange, QueueConfig,
+    Sequential, Window,
+};
+pub use day_rule::DayRule;
+pub use demand::{Demand, Wait};
 pub use explain::{BarReason, Explanation, Standing};
 pub use id::{KeyId, ParseKeyIdError};
 pub use lease::Lease;
@@ -55,9 +69,13 @@ pub use limits::{Dimension, Limits};
 pub use outcome::{Charge, CooldownScope, ErrorNote, FaultKind, Outcome, Usage, Verdict};
 pub use output::{Alert, AlertKind, Output, ProbeResult, StateChange, WakeReason};
 pub use pool::Pool;
-pub use refusal::{Admission, Refusal, RefusalReason};
+pub use queue::WaiterId;
+pub use refusal::{Admission, Refusal, RefusalReason, Turn};
+pub use report::{QuotaOwner, QuotaReading};
 pub use snapshot::{
-    ErrorCounts, GroupSnapshot, KeySnapshot, KeyState, MeterSnapshot, PoolSnapshot,
+    AffinityCounts, AffinitySnapshot, ErrorCounts, GroupSnapshot, KeySnapshot, KeyState,
+    MeterSnapshot, PoolSnapshot, QueueSnapshot,
 };
 pub use strategy::{ParseStrategyError, Strategy};
 pub use time::Timestamp;
+pub use urgency::{ParseUrgencyError, Urgency};

@@ -8,11 +8,15 @@ use crate::bounds::LIMIT_MAX;
 
 /// Declared limits; `None` means that this dimension is not limited.
 ///
-/// Per-minute limits hold over a continuous bucket or a sliding window (see [`crate::Window`]),
-/// per-day limits over the UTC day. `tokens_…` counts input and output together.
+/// Limits per second and minute hold over a window of the provider's kind (see [`crate::Window`]),
+/// per-day limits over a day of its time zone (see [`crate::DayRule`]). `tokens_…` counts input and output together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Limits {
+    /// Requests per second.
+    pub requests_per_second: Option<u64>,
+    /// Input and output tokens together per second.
+    pub tokens_per_second: Option<u64>,
     /// Requests per minute.
     pub requests_per_minute: Option<u64>,
     /// Input and output tokens together per minute.
@@ -21,9 +25,9 @@ pub struct Limits {
     pub input_tokens_per_minute: Option<u64>,
     /// Output tokens per minute.
     pub output_tokens_per_minute: Option<u64>,
-    /// Requests per UTC day.
+    /// Requests per day.
     pub requests_per_day: Option<u64>,
-    /// Input and output tokens together per UTC day.
+    /// Input and output tokens together per day.
     pub tokens_per_day: Option<u64>,
     /// Requests in flight at one time.
     pub max_concurrent: Option<u32>,
@@ -33,6 +37,10 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Dimension {
+    /// Requests per second.
+    RequestsPerSecond,
+    /// Input and output tokens together per second.
+    TokensPerSecond,
     /// Requests per minute.
     RequestsPerMinute,
     /// Input and output tokens together per minute.
@@ -41,9 +49,9 @@ pub enum Dimension {
     InputTokensPerMinute,
     /// Output tokens per minute.
     OutputTokensPerMinute,
-    /// Requests per UTC day.
+    /// Requests per day.
     RequestsPerDay,
-    /// Input and output tokens together per UTC day.
+    /// Input and output tokens together per day.
     TokensPerDay,
     /// Requests in flight.
     MaxConcurrent,
@@ -51,7 +59,9 @@ pub enum Dimension {
 
 impl Dimension {
     /// The dimensions that a meter counts: all but concurrency, which counts itself.
-    pub(crate) const METERED: [Self; 6] = [
+    pub(crate) const METERED: [Self; 8] = [
+        Self::RequestsPerSecond,
+        Self::TokensPerSecond,
         Self::RequestsPerMinute,
         Self::TokensPerMinute,
         Self::InputTokensPerMinute,
@@ -64,6 +74,8 @@ impl Dimension {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::RequestsPerSecond => "requestsPerSecond",
+            Self::TokensPerSecond => "tokensPerSecond",
             Self::RequestsPerMinute => "requestsPerMinute",
             Self::TokensPerMinute => "tokensPerMinute",
             Self::InputTokensPerMinute => "inputTokensPerMinute",
@@ -72,6 +84,24 @@ impl Dimension {
             Self::TokensPerDay => "tokensPerDay",
             Self::MaxConcurrent => "maxConcurrent",
         }
+    }
+}
+
+/// A set of dimensions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dimensions(u16);
+
+impl Dimensions {
+    pub(crate) const fn contains(self, dimension: Dimension) -> bool {
+        self.0 & (1 << dimension as u16) != 0
+    }
+
+    pub(crate) const fn insert(&mut self, dimension: Dimension) {
+        self.0 |= 1 << dimension as u16;
+    }
+
+    pub(crate) const fn remove(&mut self, dimension: Dimension) {
+        self.0 &= !(1 << dimension as u16);
     }
 }
 
@@ -86,6 +116,8 @@ impl Limits {
     #[must_use]
     pub fn get(&self, dimension: Dimension) -> Option<u64> {
         match dimension {
+            Dimension::RequestsPerSecond => self.requests_per_second,
+            Dimension::TokensPerSecond => self.tokens_per_second,
             Dimension::RequestsPerMinute => self.requests_per_minute,
             Dimension::TokensPerMinute => self.tokens_per_minute,
             Dimension::InputTokensPerMinute => self.input_tokens_per_minute,
@@ -94,6 +126,33 @@ impl Limits {
             Dimension::TokensPerDay => self.tokens_per_day,
             Dimension::MaxConcurrent => self.max_concurrent.map(u64::from),
         }
+    }
+
+    pub(crate) const fn get_mut(&mut self, dimension: Dimension) -> Option<&mut Option<u64>> {
+        match dimension {
+            Dimension::RequestsPerSecond => Some(&mut self.requests_per_second),
+            Dimension::TokensPerSecond => Some(&mut self.tokens_per_second),
+            Dimension::RequestsPerMinute => Some(&mut self.requests_per_minute),
+            Dimension::TokensPerMinute => Some(&mut self.tokens_per_minute),
+            Dimension::InputTokensPerMinute => Some(&mut self.input_tokens_per_minute),
+            Dimension::OutputTokensPerMinute => Some(&mut self.output_tokens_per_minute),
+            Dimension::RequestsPerDay => Some(&mut self.requests_per_day),
+            Dimension::TokensPerDay => Some(&mut self.tokens_per_day),
+            Dimension::MaxConcurrent => None,
+        }
+    }
+
+    /// Of two declarations of one quota the larger limit in each dimension that both limit; where one
+    /// of them is silent, what the other says.
+    pub(crate) fn larger(mut self, other: &Self) -> Self {
+        for dimension in Dimension::METERED {
+            let theirs = other.get(dimension);
+            if let Some(ours) = self.get_mut(dimension) {
+                *ours = (*ours).max(theirs);
+            }
+        }
+        self.max_concurrent = None;
+        self
     }
 
     /// Whether nothing is limited.

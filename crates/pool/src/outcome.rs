@@ -20,6 +20,31 @@ pub struct Outcome {
     pub latency: Duration,
     /// What went wrong, for people.
     pub error: Option<ErrorNote>,
+    /// The provider refused since traffic grows too fast.
+    pub grew_too_fast: bool,
+    /// State of the account that the answer made, by hash; see [`Demand::state`](crate::Demand::state).
+    pub made_state: Vec<u64>,
+}
+
+impl Outcome {
+    /// An end about which there is nothing to say but this.
+    #[must_use]
+    pub const fn of(verdict: Verdict, charge: Charge) -> Self {
+        Self {
+            verdict,
+            charge,
+            usage: Usage {
+                input_tokens: 0,
+                output_tokens: 0,
+                cache_read_tokens: 0,
+                cache_write_tokens: 0,
+            },
+            latency: Duration::ZERO,
+            error: None,
+            grew_too_fast: false,
+            made_state: Vec::new(),
+        }
+    }
 }
 
 /// What the end of an attempt says about the key that made it (contract §4).
@@ -119,6 +144,14 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// All input, cached or not.
+    #[must_use]
+    pub const fn prompt(&self) -> u64 {
+        self.input_tokens
+            .saturating_add(self.cache_read_tokens)
+            .saturating_add(self.cache_write_tokens)
+    }
+
     /// All tokens together.
     #[must_use]
     pub const fn total(&self) -> u64 {

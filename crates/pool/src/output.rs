@@ -59,6 +59,12 @@ pub enum AlertKind {
     KeyExpired,
     /// The key's health score fell below 80.
     HealthLow,
+    /// A declared limit is not what the provider's answers state.
+    LimitCorrected,
+    /// Somebody else uses the key's quota.
+    ForeignUse,
+    /// Keys that were counted as independent share one quota.
+    SharedQuota,
 }
 
 /// What a probe found.
@@ -92,6 +98,8 @@ pub enum WakeReason {
     TrialLapses(KeyId),
     /// Outputs wait to be polled.
     OutputsWaiting,
+    /// A waiting request may go, or has waited for long enough.
+    QueueMoves,
 }
 
 impl fmt::Display for WakeReason {
@@ -103,6 +111,7 @@ impl fmt::Display for WakeReason {
             Self::ProbeDue(key) => write!(f, "{key} probe due"),
             Self::KeyExpires(key) => write!(f, "{key} expires"),
             Self::TrialLapses(key) => write!(f, "{key} trial request was accepted"),
+            Self::QueueMoves => f.write_str("a waiting request may go"),
             Self::OutputsWaiting => f.write_str("outputs wait to be polled"),
         }
     }

@@ -59,7 +59,7 @@ pub(crate) const fn era_of(at: Timestamp) -> u64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "both are below 2⁵³")]
-fn weight(at: Timestamp) -> f64 {
+pub(crate) fn weight(at: Timestamp) -> f64 {
     let into_era = at.as_unix_micros() % ERA_MICROS;
     (into_era as f64 / HALF_LIFE_MICROS as f64).exp2()
 }

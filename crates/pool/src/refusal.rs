@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::lease::Lease;
+use crate::queue::WaiterId;
 use crate::time::Timestamp;
 
 /// The pool's answer to a demand.
@@ -13,7 +14,19 @@ use crate::time::Timestamp;
 pub enum Admission {
     /// Send the request with this lease's key, then hand the lease back with its outcome.
     Granted(Lease),
+    /// It waits for room; [`Pool::poll_turn`](crate::Pool::poll_turn) tells when its turn has come.
+    Queued(WaiterId),
     /// No key can take it now.
+    Refused(Refusal),
+}
+
+/// The end of a wait.
+#[derive(Debug)]
+#[must_use = "a granted lease that is dropped is charged in full"]
+pub enum Turn {
+    /// Send the request with this lease's key.
+    Granted(Lease),
+    /// It has waited for as long as it may, or an operator cleared the queue.
     Refused(Refusal),
 }
 
@@ -54,6 +67,9 @@ pub enum RefusalReason {
     AllUnavailable,
     /// All such keys have been tried for this request.
     AllTried,
+    /// It carries state of an account all whose keys are gone or unavailable; no other key understands
+    /// it.
+    StateUnavailable,
     /// The demand exceeds a whole limit of each such key; waiting cannot help.
     TooLarge,
     /// All such keys are out of quota, cooling down, or busy.
@@ -68,6 +84,9 @@ impl fmt::Display for RefusalReason {
             Self::NoKeyForTags => "no key carries the wanted tags",
             Self::AllUnavailable => "all keys are unavailable",
             Self::AllTried => "all keys have been tried",
+            Self::StateUnavailable => {
+                "the keys of the account that made this request's state are unavailable"
+            }
             Self::TooLarge => "the request is larger than any key's limit",
             Self::NoRoom => "no key has room now",
         })

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::KeyConfig;
+use crate::config::{AffinityConfig, KeyConfig};
 use crate::limits::Dimension;
 use crate::outcome::{ErrorNote, Usage};
 use crate::strategy::Strategy;
 use crate::time::Timestamp;
+use crate::urgency::Urgency;
 
 /// A key's state (contract §4). Where several would fit, the later variant is shown. Whether an
 /// operator disabled the key is told by its configuration, not by its state.
@@ -61,12 +62,61 @@ pub struct PoolSnapshot {
     pub groups: Vec<GroupSnapshot>,
 }
 
+/// How often requests of sessions went where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AffinityCounts {
+    /// Sessions that were new.
+    pub started: u64,
+    /// Requests that stayed where their session was.
+    pub kept: u64,
+    /// Requests that moved their session elsewhere.
+    pub moved: u64,
+}
+
+/// What is remembered of sessions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AffinitySnapshot {
+    /// How sessions are kept.
+    pub config: AffinityConfig,
+    /// Sessions whose home is remembered.
+    pub sessions: usize,
+    /// States of accounts whose maker is remembered.
+    pub states: usize,
+    /// How often they were kept.
+    pub counts: AffinityCounts,
+    /// Sessions per key or quota group: the key's id or the group's name.
+    pub homes: Vec<(String, usize)>,
+}
+
+/// What waits for room, at one instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueSnapshot {
+    /// Requests that wait.
+    pub length: usize,
+    /// Bytes that they hold.
+    pub bytes: u64,
+    /// Tokens that they want.
+    pub tokens: u64,
+    /// Their number by urgency, the most urgent first.
+    pub by_urgency: Vec<(Urgency, usize)>,
+    /// When the one that has waited for longest arrived.
+    pub oldest_since: Option<Timestamp>,
+    /// When the next may go, as far as is known.
+    pub next_turn_at: Option<Timestamp>,
+}
+
 /// A quota group at one instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupSnapshot {
     /// Its name.
     pub name: String,
+    /// Whether it was found out from answers rather than declared.
+    #[serde(default)]
+    pub is_learned: bool,
     /// Requests in flight on its keys.
     pub in_flight: u32,
     /// Its shared meters.
@@ -158,11 +208,15 @@ impl ErrorCounts {
 }
 
 /// One meter at one instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MeterSnapshot {
     /// What it counts.
     pub dimension: Dimension,
+    /// The models it counts, where the provider's answers told of a limit of their own; `None`: all
+    /// models for which there is no such meter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_class: Option<String>,
     /// The limit, in requests or tokens per window.
     pub limit: u64,
     /// Counted against the limit and settled.

@@ -3,32 +3,51 @@
 //! It prevents the double burst of counters that are cleared every minute: 50 requests at 11:59:59
 //! and 50 more at 12:00:00 pass such a counter and fail at the provider.
 //!
+//! A full bucket begins to refill [`TRANSIT`] after something is taken from it: the provider's begins
+//! when the request arrives, and a pool that is ahead of it by so much earns a refusal for each bucket
+//! it empties.
+//!
 //! Worked example: limit 60 a minute, full at start. 60 requests are granted at once; the level is
-//! 0 and refills by 1 a second. An answer that used 90 tokens where 60 were reserved leaves the
-//! level at −30: the next single token fits after 31 seconds. Debt is not forgiven.
+//! 0 and refills by 1 a second, from a quarter of a second later on. An answer that used 90 tokens where
+//! 60 were reserved leaves the level at −30: the next single token fits after 31.25 seconds. Debt is not
+//! forgiven.
 
+use std::time::Duration;
+
+use crate::bounds::TRANSIT;
 use crate::time::Timestamp;
 
-/// Microseconds in the window.
-const WINDOW: i64 = 60_000_000;
-
-/// The level is kept times [`WINDOW`], so that refill per microsecond is exactly the limit and
-/// nothing is ever rounded. [`LIMIT_MAX`](crate::bounds::LIMIT_MAX) × [`WINDOW`] fits an `i64`.
+/// The level is kept times the period in microseconds, so that refill per microsecond is exactly the
+/// limit and nothing is ever rounded. [`LIMIT_MAX`](crate::bounds::LIMIT_MAX) × a minute fits an `i64`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
     limit: i64,
     level: i64,
+    /// When the level was right; in the future where the refill has not begun.
     updated: Timestamp,
+    /// Microseconds in which the whole limit refills.
+    period: i64,
 }
 
 impl Bucket {
-    pub(crate) fn new(now: Timestamp, limit: u64) -> Self {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX / WINDOW);
+    pub(crate) fn new(now: Timestamp, limit: u64, period: Duration) -> Self {
+        let period = i64::try_from(period.as_micros()).unwrap_or(i64::MAX).max(1);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX / period);
         Self {
             limit,
-            level: limit.saturating_mul(WINDOW),
+            level: limit.saturating_mul(period),
             updated: now,
+            period,
         }
+    }
+
+    const fn scaled(&self, amount: u64) -> i64 {
+        let amount = if amount > i64::MAX.unsigned_abs() {
+            i64::MAX
+        } else {
+            amount.cast_signed()
+        };
+        amount.saturating_mul(self.period)
     }
 
     pub(crate) const fn limit(&self) -> u64 {
@@ -36,7 +55,7 @@ impl Bucket {
     }
 
     const fn full(&self) -> i64 {
-        self.limit.saturating_mul(WINDOW)
+        self.limit.saturating_mul(self.period)
     }
 
     pub(crate) fn level_at(&self, now: Timestamp) -> i64 {
@@ -50,25 +69,32 @@ impl Bucket {
     }
 
     pub(crate) fn take(&mut self, now: Timestamp, amount: u64) {
-        self.level = self.level_at(now).saturating_sub(scaled(amount));
-        self.updated = now;
+        let level = self.level_at(now);
+        // A bucket short of full has been refilling all along, as the provider's has.
+        let from = if level == self.full() && amount > 0 {
+            now + TRANSIT.min(Duration::from_micros(self.period.unsigned_abs() / 50))
+        } else {
+            now
+        };
+        self.level = level.saturating_sub(self.scaled(amount));
+        self.updated = self.updated.max(from);
     }
 
     pub(crate) fn give_back(&mut self, now: Timestamp, amount: u64) {
         self.level = self
             .level_at(now)
-            .saturating_add(scaled(amount))
+            .saturating_add(self.scaled(amount))
             .min(self.full());
-        self.updated = now;
+        self.updated = self.updated.max(now);
     }
 
     pub(crate) fn fits(&self, now: Timestamp, amount: u64) -> bool {
-        self.level_at(now) >= scaled(amount)
+        self.level_at(now) >= self.scaled(amount)
     }
 
     /// The first microsecond at which `amount` fits.
     pub(crate) fn ready_at(&self, now: Timestamp, amount: u64) -> Option<Timestamp> {
-        let wanted = scaled(amount);
+        let wanted = self.scaled(amount);
         if wanted > self.full() {
             return None;
         }
@@ -84,10 +110,23 @@ impl Bucket {
         // `limit` is at least 1: a configuration with zero is refused.
         let whole = missing / self.limit.max(1);
         let wait = whole + i64::from(missing % self.limit.max(1) != 0);
-        let at = now
+        if missing == 0 {
+            return now;
+        }
+        let at = self
+            .updated
+            .max(now)
             .as_unix_micros()
             .saturating_add(u64::try_from(wait).unwrap_or(0));
         Timestamp::from_unix_micros(at)
+    }
+
+    /// What refills in so long, in whole units, rounded up.
+    pub(crate) fn refill(&self, time: Duration) -> u64 {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let gained = u128::from(micros) * u128::from(self.limit());
+        let whole = gained.div_ceil(u128::from(self.period.unsigned_abs()));
+        u64::try_from(whole).unwrap_or(u64::MAX).min(self.limit())
     }
 
     /// Used share of the limit, above 1 in debt.
@@ -101,21 +140,16 @@ impl Bucket {
 
     /// What is left in whole units, rounded down; negative in debt.
     pub(crate) fn remaining(&self, now: Timestamp) -> i64 {
-        self.level_at(now).div_euclid(WINDOW)
+        self.level_at(now).div_euclid(self.period)
     }
 
     /// Another limit; what is used stays used.
     pub(crate) fn set_limit(&mut self, now: Timestamp, limit: u64) {
         let used = self.full().saturating_sub(self.level_at(now));
-        *self = Self::new(now, limit);
-        self.level = self.level.saturating_sub(used);
+        self.limit = i64::try_from(limit).unwrap_or(i64::MAX / self.period);
+        self.level = self.full().saturating_sub(used);
+        self.updated = self.updated.max(now);
     }
-}
-
-fn scaled(amount: u64) -> i64 {
-    i64::try_from(amount)
-        .unwrap_or(i64::MAX)
-        .saturating_mul(WINDOW)
 }
 
 #[cfg(test)]
@@ -124,15 +158,17 @@ mod tests {
 
     use super::*;
 
+    const MINUTE: Duration = Duration::from_mins(1);
     const START: Timestamp = Timestamp::from_unix_secs(1_000_000);
 
+    /// So long after a full bucket was emptied at the start.
     fn after(seconds: u64) -> Timestamp {
-        START + Duration::from_secs(seconds)
+        START + TRANSIT + Duration::from_secs(seconds)
     }
 
     #[test]
     fn a_full_bucket_gives_its_limit_at_once_and_then_refills_evenly() {
-        let mut bucket = Bucket::new(START, 60);
+        let mut bucket = Bucket::new(START, 60, MINUTE);
         for _ in 0..60 {
             assert!(bucket.fits(START, 1));
             bucket.take(START, 1);
@@ -150,7 +186,7 @@ mod tests {
 
     #[test]
     fn debt_delays_the_next_grant() {
-        let mut bucket = Bucket::new(START, 60);
+        let mut bucket = Bucket::new(START, 60, MINUTE);
         bucket.take(START, 90);
         assert_eq!(bucket.remaining(START), -30);
         assert_eq!(bucket.ready_at(START, 1), Some(after(31)));
@@ -160,7 +196,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_never_exceeds_the_limit() {
-        let mut bucket = Bucket::new(START, 60);
+        let mut bucket = Bucket::new(START, 60, MINUTE);
         bucket.take(START, 30);
         bucket.give_back(after(120), 30);
         assert_eq!(bucket.remaining(after(120)), 60);
@@ -168,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_new_limit_keeps_what_was_used() {
-        let mut bucket = Bucket::new(START, 60);
+        let mut bucket = Bucket::new(START, 60, MINUTE);
         bucket.take(START, 50);
         bucket.set_limit(START, 30);
         assert_eq!(bucket.remaining(START), -20);
@@ -178,7 +214,7 @@ mod tests {
 
     #[test]
     fn extremes_saturate_instead_of_wrapping() {
-        let mut bucket = Bucket::new(START, crate::bounds::LIMIT_MAX);
+        let mut bucket = Bucket::new(START, crate::bounds::LIMIT_MAX, MINUTE);
         bucket.take(START, u64::MAX);
         bucket.take(START, u64::MAX);
         assert!(!bucket.fits(START, 1));

@@ -1,4 +1,4 @@
-//! A fixed day: counts from midnight to midnight, UTC.
+//! A fixed day: counts from midnight to midnight, in the time zone of the provider's accounts.
 //!
 //! Providers with a daily quota clear it at a fixed hour; a rolling day would hold back traffic
 //! that the provider would take.
@@ -7,37 +7,47 @@
 //! that began at 23:59 and turns out larger than reserved at 00:01 charges only the difference to
 //! the new day; were it smaller, nothing comes back, as the old day is over.
 
+use crate::day_rule::DayRule;
 use crate::time::Timestamp;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Day {
     limit: u64,
-    /// Days since the epoch.
-    number: u64,
+    rule: DayRule,
+    began_at: Timestamp,
+    ends_at: Timestamp,
     used: u64,
 }
 
 impl Day {
-    pub(crate) const fn new(now: Timestamp, limit: u64) -> Self {
+    pub(crate) fn new(now: Timestamp, limit: u64, rule: DayRule) -> Self {
         Self {
             limit,
-            number: now.utc_day(),
+            rule,
+            began_at: Timestamp::default(),
+            ends_at: rule.next_midnight(now),
             used: 0,
         }
     }
 
     fn advance(&mut self, now: Timestamp) {
-        if now.utc_day() > self.number {
-            self.number = now.utc_day();
+        if now >= self.ends_at {
+            // The end of an earlier day, and not the begin of this one: early enough for a comparison.
+            self.began_at = self.ends_at;
+            self.ends_at = self.rule.next_midnight(now);
             self.used = 0;
         }
     }
 
-    pub(crate) const fn used(&self, now: Timestamp) -> u64 {
-        if now.utc_day() > self.number {
-            0
+    pub(crate) fn used(&self, now: Timestamp) -> u64 {
+        if now >= self.ends_at { 0 } else { self.used }
+    }
+
+    fn end_of_day(&self, now: Timestamp) -> Timestamp {
+        if now >= self.ends_at {
+            self.rule.next_midnight(now)
         } else {
-            self.used
+            self.ends_at
         }
     }
 
@@ -49,12 +59,12 @@ impl Day {
     /// Gives back what was taken at `taken_at`, if that was today.
     pub(crate) fn give_back(&mut self, now: Timestamp, taken_at: Timestamp, amount: u64) {
         self.advance(now);
-        if taken_at.utc_day() == self.number {
+        if taken_at >= self.began_at {
             self.used = self.used.saturating_sub(amount);
         }
     }
 
-    pub(crate) const fn fits(&self, now: Timestamp, amount: u64) -> bool {
+    pub(crate) fn fits(&self, now: Timestamp, amount: u64) -> bool {
         self.used(now).saturating_add(amount) <= self.limit
     }
 
@@ -65,16 +75,21 @@ impl Day {
         } else if self.fits(now, amount) {
             Some(now)
         } else {
-            Some(now.next_utc_midnight())
+            Some(self.end_of_day(now))
         }
     }
 
-    pub(crate) const fn empty_at(&self, now: Timestamp) -> Timestamp {
+    pub(crate) fn empty_at(&self, now: Timestamp) -> Timestamp {
         if self.used(now) == 0 {
             now
         } else {
-            now.next_utc_midnight()
+            self.end_of_day(now)
         }
+    }
+
+    /// Whether an instant is of the day that is counted at another.
+    pub(crate) fn is_today(&self, at: Timestamp, now: Timestamp) -> bool {
+        self.rule.next_midnight(at) == self.end_of_day(now)
     }
 
     /// Used share of the limit, above 1 in debt.
@@ -106,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_used_up_day_starts_afresh_at_midnight() {
-        let mut day = Day::new(NOON, 3);
+        let mut day = Day::new(NOON, 3, DayRule::Utc);
         day.take(NOON, 3);
         assert!(!day.fits(NOON, 1));
         assert_eq!(day.ready_at(NOON, 1), Some(MIDNIGHT));
@@ -117,7 +132,7 @@ mod tests {
 
     #[test]
     fn yesterday_gives_nothing_back() {
-        let mut day = Day::new(NOON, 10);
+        let mut day = Day::new(NOON, 10, DayRule::Utc);
         day.take(NOON, 10);
         day.take(MIDNIGHT, 4);
         day.give_back(MIDNIGHT + Duration::from_secs(1), NOON, 10);

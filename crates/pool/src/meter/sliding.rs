@@ -1,20 +1,21 @@
-//! A sliding window, counted in sub-slots of half a second.
+//! A sliding window, counted in sub-slots of a quarter of a second.
 //!
 //! For providers that count the last 60 seconds: a bucket would let the limit pass at once and as
 //! much again over the next minute. The count is conservative: an entry counts until the whole of
-//! its slot is more than a window ago, so at most half a second longer than it must.
+//! its slot is more than a window ago, so at most a quarter of a second longer than it must.
 //!
 //! Worked example: limit 50. 50 requests at 10:00:00.7 fill it; all of them count until
-//! 10:01:01.0, when the 51st fits.
+//! 10:01:00.75, when the 51st fits.
 
 use std::collections::VecDeque;
 
 use crate::time::Timestamp;
 
-/// With slots of half a second, caution costs less than one percent of the throughput.
-const SLOT_MICROS: u64 = 500_000;
-/// An entry in slot `s` has left every window from the start of slot `s + 121` on.
-const SLOTS_COUNTED: u64 = 121;
+/// With slots of a quarter of a second, caution costs about half a percent of the throughput. It covers
+/// the time that requests are on their way, too: the provider's window begins when they arrive.
+const SLOT_MICROS: u64 = 250_000;
+/// An entry in slot `s` has left every window from the start of slot `s + 241` on.
+const SLOTS_COUNTED: u64 = 241;
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -88,6 +89,25 @@ impl Sliding {
         }
     }
 
+    /// Forgets what was counted too much, from the oldest on.
+    pub(crate) fn forgive(&mut self, now: Timestamp, mut amount: u64) {
+        self.advance(now);
+        for slot in &mut self.slots {
+            let given = amount.min(slot.amount);
+            slot.amount -= given;
+            self.total -= given;
+            amount -= given;
+        }
+    }
+
+    /// At least what left the window from one instant to another.
+    pub(crate) fn left_between(&self, from: Timestamp, to: Timestamp) -> u64 {
+        // What has been forgotten already is bounded by the limit; one window later all has left.
+        let slots = slot_of(to).saturating_sub(slot_of(from)).min(SLOTS_COUNTED);
+        let share = u128::from(self.limit) * u128::from(slots);
+        u64::try_from(share.div_ceil(u128::from(SLOTS_COUNTED))).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn fits(&self, now: Timestamp, amount: u64) -> bool {
         self.total_at(now).saturating_add(amount) <= self.limit
     }
@@ -158,7 +178,7 @@ mod tests {
         let mut window = Sliding::new(50);
         window.take(START, 50);
         assert!(!window.fits(START, 1));
-        let free = Timestamp::from_unix_secs(1_000_061);
+        let free = Timestamp::from_unix_micros(1_000_060_750_000);
         assert_eq!(window.ready_at(START, 1), Some(free));
         assert!(!window.fits(Timestamp::from_unix_micros(free.as_unix_micros() - 1), 1));
         assert!(window.fits(free, 50));
@@ -174,13 +194,16 @@ mod tests {
         let now = START + Duration::from_secs(10);
         assert_eq!(
             window.ready_at(now, 1),
-            Some(Timestamp::from_unix_secs(1_000_061))
+            Some(Timestamp::from_unix_micros(1_000_060_750_000))
         );
         assert_eq!(
             window.ready_at(now, 3),
-            Some(Timestamp::from_unix_secs(1_000_063))
+            Some(Timestamp::from_unix_micros(1_000_062_750_000))
         );
-        assert_eq!(window.empty_at(now), Timestamp::from_unix_secs(1_000_070));
+        assert_eq!(
+            window.empty_at(now),
+            Timestamp::from_unix_micros(1_000_069_750_000)
+        );
     }
 
     #[test]
@@ -202,6 +225,6 @@ mod tests {
         for tick in 0..10_000 {
             window.take(START + Duration::from_millis(100 * tick), 1);
         }
-        assert!(window.slots.len() <= 121);
+        assert!(window.slots.len() <= 241);
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::admin::{AdminError, Applied, Command, KeyPatch};
-use crate::bounds::KEYS_MAX;
+use crate::bounds::{KEYS_MAX, SESSIONS_MAX};
 use crate::chooser::{AllBlocked, Wanted};
-use crate::config::{ConfigError, KeyConfig, PoolConfig, check_key};
+use crate::config::{AffinityConfig, ConfigError, KeyConfig, PoolConfig, Sequential, check_key};
+use crate::group::Group;
 use crate::id::KeyId;
 use crate::key::Place;
 use crate::limits::Limits;
@@ -32,11 +33,24 @@ impl Pool {
             Command::RemoveKey(id) => self.remove_key(self.handle_of(id)?),
             Command::UpdateKey(id, patch) => self.update_key(id, patch)?,
             Command::SetStrategy(strategy) => self.set_strategy(strategy),
+            Command::SetSequential(sequential) => self.set_sequential(sequential),
             Command::Rotate => return self.rotate(),
             Command::HealthCheck => return Ok(self.health_check(told_before)),
             Command::Reconfigure(config) => self.reconfigure(config)?,
         }
+        self.gains.everything();
         Ok(Applied::Done)
+    }
+
+    fn set_sequential(&mut self, sequential: Sequential) {
+        self.sequential = sequential;
+        let handles: Vec<Handle> = self.keys.iter().map(|(handle, _)| handle).collect();
+        for handle in handles {
+            if let Some(key) = self.keys.get_mut(handle) {
+                key.meters.one_at_a_time = sequential == Sequential::Key;
+            }
+            self.replace(handle);
+        }
     }
 
     fn handle_of(&self, id: KeyId) -> Result<Handle, AdminError> {
@@ -88,8 +102,10 @@ impl Pool {
     /// Gives a key another configuration, which has been checked.
     fn configure_key(&mut self, handle: Handle, config: KeyConfig, restore: bool) {
         self.lift(handle);
-        let (now, window, next_lease) = (self.now, self.window, self.next_lease);
-        let new_group = self.group_of(&config);
+        let (now, counting, next_lease) = (self.now, self.counting, self.next_lease);
+        let new_group = self
+            .group_of(&config)
+            .or_else(|| self.learned_group_of(handle, &config));
         let new_class = self.selector.join_class(&config.models);
         let Some(key) = self.keys.get_mut(handle) else {
             return;
@@ -97,7 +113,7 @@ impl Pool {
         let old_group = std::mem::replace(&mut key.group, new_group);
         let old_class = std::mem::replace(&mut key.class, new_class);
         key.meters
-            .reconfigure(now, &config.limits, window, next_lease);
+            .reconfigure(now, &config.limits, counting, next_lease);
         key.health.set_expiry(now, config.expires_at);
         if restore {
             key.health.restored_by_operator();
@@ -117,6 +133,13 @@ impl Pool {
                 "reconfigured"
             },
         );
+    }
+
+    /// The group that a key was found to be of, as long as its configuration names none.
+    fn learned_group_of(&self, handle: Handle, config: &KeyConfig) -> Option<Handle> {
+        let group = self.keys.get(handle)?.group?;
+        let learned = self.groups.get(group)?.is_learned;
+        (learned && config.quota_group.is_none()).then_some(group)
     }
 
     fn set_strategy(&mut self, strategy: Strategy) {
@@ -139,7 +162,7 @@ impl Pool {
         let from = self.last_granted;
         let wanted = Wanted {
             avoided: from,
-            ..Wanted::anything()
+            ..Wanted::anything(&self.classes)
         };
         let matching = self.selector.matching(wanted.model);
         let picked = self
@@ -179,7 +202,13 @@ impl Pool {
 
     fn reconfigure(&mut self, config: PoolConfig) -> Result<(), ConfigError> {
         config.validate()?;
-        self.window = config.window;
+        self.counting = config.counting();
+        self.cache_reads_free = config.cache_reads_free;
+        self.correct_limits = config.correct_limits;
+        self.set_affinity(config.affinity);
+        self.queue
+            .set_bounds(config.queue.max_length, config.queue.max_bytes);
+        self.set_sequential(config.sequential);
         self.set_strategy(config.strategy);
         self.reconfigure_groups(&config);
 
@@ -204,14 +233,19 @@ impl Pool {
         Ok(())
     }
 
+    fn set_affinity(&mut self, affinity: AffinityConfig) {
+        self.pins.set_bounds(SESSIONS_MAX, affinity.ttl);
+        self.affinity = affinity;
+    }
+
     /// New groups are added and known ones get their new limits; the rest is dropped when no key
     /// is left in it.
     fn reconfigure_groups(&mut self, config: &PoolConfig) {
-        let (now, window, next_lease) = (self.now, self.window, self.next_lease);
+        let (now, counting, next_lease) = (self.now, self.counting, self.next_lease);
         for (name, limits) in &config.quota_groups {
             let known = self.groups_by_name.get(name).copied();
             match known.and_then(|handle| self.groups.get_mut(handle)) {
-                Some(group) => group.meters.reconfigure(now, limits, window, next_lease),
+                Some(group) => group.meters.reconfigure(now, limits, counting, next_lease),
                 None => self.insert_group(name.clone(), limits),
             }
         }
@@ -221,7 +255,8 @@ impl Pool {
         let kept: BTreeSet<&str> = kept.iter().map(|(name, _)| name.as_str()).collect();
         let groups = &mut self.groups;
         self.groups_by_name.retain(|name, &mut handle| {
-            let keep = kept.contains(name.as_str());
+            let learned = |group: &Group| group.is_learned && !group.members.is_empty();
+            let keep = kept.contains(name.as_str()) || groups.get(handle).is_some_and(learned);
             if !keep {
                 groups.remove(handle);
             }

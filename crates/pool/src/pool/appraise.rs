@@ -8,6 +8,7 @@ use crate::key::Key;
 use crate::meters::Shortage;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::time::Timestamp;
+use crate::unit::Unit;
 
 use super::Pool;
 
@@ -43,6 +44,7 @@ impl Pool {
             reason: RefusalReason::NoKeys,
             retry_at: None,
         };
+        let occupied = self.is_occupied().then(|| self.now + CONCURRENCY_RETRY);
         for (_, key) in self.keys.iter() {
             let appraisal = self.appraise(key, wanted, &matching);
             if appraisal.sieve > refusal.reason {
@@ -58,11 +60,16 @@ impl Pool {
                 refusal.retry_at = earlier;
             }
         }
+        if refusal.reason == RefusalReason::NoRoom {
+            refusal.retry_at = refusal.retry_at.max(occupied);
+        }
         refusal
     }
 
     pub(super) fn appraise(&self, key: &Key, wanted: &Wanted<'_>, matching: &[usize]) -> Appraisal {
-        let model_bar = wanted.model.and_then(|model| key.bars.get(model, self.now));
+        let model_bar = wanted
+            .model
+            .and_then(|model| key.bars.get(model, wanted.class_name, self.now));
         if !matching.contains(&key.class) {
             return Appraisal::never(RefusalReason::NoKeyForModel, BarReason::ModelNotListed);
         }
@@ -73,6 +80,12 @@ impl Pool {
         }
         if !key.has_tags(wanted.tags) {
             return Appraisal::never(RefusalReason::NoKeyForTags, BarReason::TagMissing);
+        }
+        if wanted
+            .only
+            .is_some_and(|only| self.owner_of(key) != Some(only))
+        {
+            return Appraisal::never(RefusalReason::StateUnavailable, BarReason::StateElsewhere);
         }
         if !key.config.enabled {
             return Appraisal::never(RefusalReason::AllUnavailable, BarReason::Disabled);
@@ -100,6 +113,11 @@ impl Pool {
         room
     }
 
+    fn owner_of(&self, key: &Key) -> Option<Unit> {
+        let own = || self.by_id.get(&key.id).copied().map(Unit::Key);
+        key.group.map(Unit::Group).or_else(own)
+    }
+
     /// When an available key has room, and what it is short of.
     fn room(
         &self,
@@ -110,8 +128,8 @@ impl Pool {
         let now = self.now;
         let group = key.group.and_then(|group| self.groups.get(group));
         let shortages = [
-            key.meters.shortage(now, &wanted.amounts),
-            group.and_then(|group| group.meters.shortage(now, &wanted.amounts)),
+            key.meters.shortage(now, wanted.class, &wanted.amounts),
+            group.and_then(|group| group.meters.shortage(now, wanted.class, &wanted.amounts)),
         ];
         let mut waits = [
             key.health

@@ -2,33 +2,50 @@
 
 mod admin;
 mod appraise;
+mod home;
+mod learning;
 mod placing;
 mod request;
 mod settle;
 mod totals;
 mod view;
+mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bounds::OUTPUTS_MAX;
-use crate::config::{ConfigError, KeyConfig, PoolConfig, Window};
+use smallvec::SmallVec;
+
+use crate::bounds::{OUTPUTS_MAX, SESSIONS_MAX, STATE_MEMORY, STATES_MAX};
+use crate::chooser::Booking;
+use crate::config::{AffinityConfig, ConfigError, KeyConfig, PoolConfig, Sequential};
+use crate::estimate::Estimates;
+use crate::expiring::ExpiringMap;
 use crate::group::Group;
 use crate::id::KeyId;
 use crate::key::Key;
 use crate::lease::DropBox;
 use crate::limits::Limits;
+use crate::meter::Counting;
 use crate::meters::Meters;
 use crate::names::ModelNames;
 use crate::output::{Alert, AlertKind, Output, WakeReason};
+use crate::queue::{Queue, WaiterId};
+use crate::quota_class::QuotaClasses;
 use crate::ramp::PeerLoad;
 use crate::ready::Selector;
+use crate::recent::RecentLoad;
+use crate::refusal::Turn;
 use crate::slab::{Handle, Slab};
+use crate::snapshot::AffinityCounts;
 use crate::time::Timestamp;
 use crate::timers::Timers;
+use crate::unit::Unit;
 
+use home::Pin;
 use request::{RememberedRefusal, Rotation};
+use waiting::Gains;
 
 /// The keys of one provider: decides which one serves the next request, and keeps account.
 ///
@@ -38,10 +55,15 @@ use request::{RememberedRefusal, Rotation};
 ///   its quota reserved; hand it back by [`handle_outcome`](Self::handle_outcome) when the attempt
 ///   has ended, in whatever way. For another attempt of the same request ask again, with the tried
 ///   keys excluded.
+/// - While its answer arrives, tell what it states: [`handle_quota_report`](Self::handle_quota_report) and
+///   [`handle_owner`](Self::handle_owner) from its head, [`handle_progress`](Self::handle_progress) while it
+///   is written.
 /// - After any call, and at the instant of [`poll_timeout`](Self::poll_timeout), call
-///   [`poll_output`](Self::poll_output) until it returns `None`, and do what it says: log, alert,
+///   [`poll_turn`](Self::poll_turn) until it returns `None`: requests that were queued are granted or
+///   refused there. [`cancel`](Self::cancel) takes one back whose client has left.
+/// - Then call [`poll_output`](Self::poll_output) until it returns `None`, and do what it says: log, alert,
 ///   probe. Answer each probe by [`handle_probe`](Self::handle_probe). Nothing on the path of a
-///   request depends on it being prompt: every call that takes `now` first lets time pass.
+///   request depends on that being prompt: every call that takes `now` first lets time pass.
 /// - [`handle_admin`](Self::handle_admin) takes an operator's commands at any time; leases in flight
 ///   stay valid.
 /// - [`snapshot`](Self::snapshot), [`key_snapshot`](Self::key_snapshot) and
@@ -53,7 +75,8 @@ use request::{RememberedRefusal, Rotation};
 /// - A key is never granted that is disabled, unavailable, expired, cooling down (as a whole or for
 ///   the model), excluded, of the wrong model, without a wanted tag, or without room in every meter
 ///   of its own and its group's, reservations counted as used.
-/// - As long as one such key is left, the demand is granted (work-conserving).
+/// - As long as one such key is left, the demand is granted (work-conserving), unless an older request that
+///   waits would have to wait longer for it, or it prefers to wait for the key that has its prompt cache.
 /// - Answers depend on nothing but the configuration with its seed, and the calls so far.
 ///
 /// A grant and its settlement together take well under a microsecond in small pools, and about one
@@ -71,30 +94,42 @@ use request::{RememberedRefusal, Rotation};
 /// let keys = vec![KeyConfig { limits, ..KeyConfig::new(key) }];
 /// let mut pool = Pool::new(now, PoolConfig { keys, ..PoolConfig::default() })?;
 ///
-/// let demand =
-///     Demand { model: "m", input_tokens: 100, output_tokens: 50, tags: &[], excluded: &[] };
+/// let demand = Demand { model: "m", input_tokens: 100, output_tokens: 50, ..Demand::default() };
 /// let Admission::Granted(lease) = pool.handle_request(now, &demand) else { panic!() };
 /// assert_eq!(lease.key(), key);
 ///
 /// // The one request of this minute is reserved: the next fits when the bucket has refilled.
 /// let Admission::Refused(refusal) = pool.handle_request(now, &demand) else { panic!() };
 /// assert_eq!(refusal.reason, RefusalReason::NoRoom);
-/// assert_eq!(refusal.retry_at, Some(now + Duration::from_secs(60)));
+/// let room_at = now + Duration::from_secs(60) + bounds::TRANSIT;
+/// assert_eq!(refusal.retry_at, Some(room_at));
 ///
 /// pool.handle_outcome(now, lease, &Outcome {
-///     verdict: Verdict::Success,
-///     charge: Charge::Actual { input_tokens: 90, output_tokens: 20 },
 ///     usage: Usage { input_tokens: 90, output_tokens: 20, ..Usage::default() },
 ///     latency: Duration::from_millis(800),
-///     error: None,
+///     ..Outcome::of(Verdict::Success, Charge::Actual { input_tokens: 90, output_tokens: 20 })
 /// });
+///
+/// // Whoever may wait is told when the time has come.
+/// let wait = Wait { until: now + Duration::from_secs(90), since: now, urgency: Urgency::Normal,
+///     tenant: 0, weight: 1, bytes: 0, resumed: false };
+/// let patient = Demand { wait: Some(wait), ..demand };
+/// let Admission::Queued(waiter) = pool.handle_request(now, &patient) else { panic!() };
+/// assert!(pool.poll_turn(now).is_none());
+/// assert_eq!(pool.poll_timeout(), Some((room_at, WakeReason::QueueMoves)));
+/// let Some((who, Turn::Granted(_))) = pool.poll_turn(room_at) else { panic!() };
+/// assert_eq!(who, waiter);
 /// # Ok::<(), ConfigError>(())
 /// ```
 #[derive(Debug)]
 pub struct Pool {
     /// The latest instant seen.
     now: Timestamp,
-    window: Window,
+    counting: Counting,
+    cache_reads_free: bool,
+    correct_limits: bool,
+    sequential: Sequential,
+    affinity: AffinityConfig,
     probe_interval: Duration,
     keys: Slab<Key>,
     by_id: BTreeMap<KeyId, Handle>,
@@ -103,6 +138,28 @@ pub struct Pool {
     next_position: u64,
     groups: Slab<Group>,
     groups_by_name: BTreeMap<String, Handle>,
+    /// Keys in groups, and groups with keys in them.
+    grouped_keys: usize,
+    groups_in_use: usize,
+    /// Leases that have not been settled.
+    in_flight: u64,
+    /// Traffic of all keys together.
+    recent: RecentLoad,
+    classes: QuotaClasses,
+    estimates: Estimates,
+    /// Where sessions were served last.
+    pins: ExpiringMap<u64, Pin>,
+    affinity_counts: AffinityCounts,
+    /// Which quota made a state that requests carry.
+    origins: ExpiringMap<u64, Unit>,
+    queue: Queue,
+    /// Waiting requests whose turn has come.
+    turns: VecDeque<(WaiterId, Turn)>,
+    gains: Gains,
+    /// Room that the heads of the queue's lanes will have.
+    bookings: SmallVec<[Booking; 4]>,
+    /// When the first of them may have it.
+    queue_wake: Option<Timestamp>,
     selector: Selector,
     /// When keys' states change by themselves.
     timers: Timers,
@@ -125,7 +182,11 @@ impl Pool {
         config.validate()?;
         let mut pool = Self {
             now,
-            window: config.window,
+            counting: config.counting(),
+            cache_reads_free: config.cache_reads_free,
+            correct_limits: config.correct_limits,
+            sequential: config.sequential,
+            affinity: config.affinity,
             probe_interval: config.probe_interval,
             keys: Slab::new(),
             by_id: BTreeMap::new(),
@@ -133,6 +194,20 @@ impl Pool {
             next_position: 0,
             groups: Slab::new(),
             groups_by_name: BTreeMap::new(),
+            grouped_keys: 0,
+            groups_in_use: 0,
+            in_flight: 0,
+            recent: RecentLoad::default(),
+            classes: QuotaClasses::default(),
+            estimates: Estimates::default(),
+            pins: ExpiringMap::new(SESSIONS_MAX, config.affinity.ttl),
+            affinity_counts: AffinityCounts::default(),
+            origins: ExpiringMap::new(STATES_MAX, STATE_MEMORY),
+            queue: Queue::new(config.queue.max_length, config.queue.max_bytes),
+            turns: VecDeque::new(),
+            gains: Gains::default(),
+            bookings: SmallVec::new(),
+            queue_wake: None,
             selector: Selector::new(config.strategy, config.seed),
             timers: Timers::default(),
             parked: Timers::default(),
@@ -168,14 +243,28 @@ impl Pool {
         if !self.outputs.is_empty() {
             return Some((self.now, WakeReason::OutputsWaiting));
         }
+        let queue = self.queue_moves_at().map(|at| (at, WakeReason::QueueMoves));
+        let mut key_changes = None;
         while let Some((at, handle)) = self.timers.peek() {
             let key = self.keys.get(handle).filter(|key| key.timer == Some(at));
-            if let Some(change) = key.and_then(Key::next_change) {
-                return Some(change);
+            key_changes = key.and_then(Key::next_change);
+            if key_changes.is_some() {
+                break;
             }
             self.timers.pop();
         }
-        None
+        queue
+            .into_iter()
+            .chain(key_changes)
+            .min_by_key(|&(at, _)| at)
+    }
+
+    fn queue_moves_at(&self) -> Option<Timestamp> {
+        if !self.turns.is_empty() {
+            return Some(self.now);
+        }
+        let deadline = self.queue.next_deadline()?;
+        Some(self.queue_wake.map_or(self.now, |at| at.min(deadline)))
     }
 
     /// What every call does first: settles dropped leases and lets time pass.
@@ -186,7 +275,8 @@ impl Pool {
     }
 
     fn insert_group(&mut self, name: String, limits: &Limits) {
-        let meters = Meters::new(self.now, limits, self.window, self.next_lease);
+        let mut meters = Meters::new(self.now, limits, self.counting, self.next_lease);
+        meters.start_slowly();
         let handle = self.groups.insert(Group::new(name.clone(), meters));
         self.groups_by_name.insert(name, handle);
     }
@@ -201,13 +291,17 @@ impl Pool {
         let mut key = Key::new(
             self.now,
             config,
-            self.window,
+            self.counting,
             position,
             self.next_lease,
             self.probe_interval,
         );
         key.class = class;
         key.group = group;
+        key.meters.one_at_a_time = self.sequential == Sequential::Key;
+        if group.is_none() {
+            key.meters.start_slowly();
+        }
         let handle = self.keys.insert(key);
         self.by_id.insert(id, handle);
         self.order.insert(position, handle);
@@ -224,13 +318,26 @@ impl Pool {
     fn join_group(&mut self, key: Handle, group: Option<Handle>) {
         if let Some(group) = group.and_then(|group| self.groups.get_mut(group)) {
             group.members.push(key);
+            self.grouped_keys += 1;
+            self.groups_in_use += usize::from(group.members.len() == 1);
         }
     }
 
     fn leave_group(&mut self, key: Handle, group: Option<Handle>) {
         if let Some(group) = group.and_then(|group| self.groups.get_mut(group)) {
+            let before = group.members.len();
             group.members.retain(|&member| member != key);
+            if group.members.len() < before {
+                self.grouped_keys = self.grouped_keys.saturating_sub(1);
+                let emptied = usize::from(group.members.is_empty());
+                self.groups_in_use = self.groups_in_use.saturating_sub(emptied);
+            }
         }
+    }
+
+    /// Whether the pool serves one request at a time and has one.
+    const fn is_occupied(&self) -> bool {
+        matches!(self.sequential, Sequential::Provider) && self.in_flight > 0
     }
 
     fn emit(&mut self, output: Output) {

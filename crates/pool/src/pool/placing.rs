@@ -4,8 +4,8 @@
 use crate::bounds::RAMP;
 use crate::chooser::ratio_of;
 use crate::key::{Key, Place};
-use crate::meter::Amounts;
 use crate::output::{AlertKind, Output, StateChange};
+use crate::quota_class::QuotaClasses;
 use crate::ramp::{PeerLoad, Ramp};
 use crate::ready::Ranking;
 use crate::recent::era_of;
@@ -29,7 +29,7 @@ impl Key {
     }
 
     /// Where it belongs now. A parked key is asked whether it is still short.
-    fn due_place(&self, now: Timestamp) -> Place {
+    fn due_place(&self, now: Timestamp, classes: &QuotaClasses) -> Place {
         if !self.config.enabled || self.health.is_out() {
             return Place::Out;
         }
@@ -37,8 +37,8 @@ impl Key {
             return Place::Parked(None);
         }
         match self.place {
-            Place::Parked(_) => match self.meters.metered_until(now, &Amounts::SMALLEST) {
-                Some(until) if until > now => Place::Parked(Some(until)),
+            Place::Parked(_) => match self.meters.smallest_until(now, classes.all()) {
+                until if until > now => Place::Parked(Some(until)),
                 _ => Place::Ready,
             },
             Place::Ready | Place::Out => Place::Ready,
@@ -75,11 +75,15 @@ impl Pool {
         let Some(key) = self.keys.get(handle) else {
             return;
         };
-        let (from, to) = (key.place, key.due_place(now));
+        let (from, to) = (key.place, key.due_place(now, &self.classes));
         if from == Place::Out && to != Place::Out {
             self.start_ramp(handle);
+            self.return_slowly(handle);
         }
         self.move_to(handle, to);
+        if to == Place::Ready {
+            self.gained(handle);
+        }
     }
 
     /// Takes a key out of the structures for a change to its rank; [`Self::refresh`] puts it back.
@@ -141,8 +145,7 @@ impl Pool {
         let Some(group) = self.groups.get_mut(group).filter(|group| group.has_parked) else {
             return;
         };
-        let room_at = group.meters.metered_until(now, &Amounts::SMALLEST);
-        if room_at.is_none_or(|at| at > now) {
+        if group.meters.smallest_until(now, self.classes.all()) > now {
             return;
         }
         group.has_parked = false;
@@ -154,6 +157,20 @@ impl Pool {
             {
                 self.replace(member);
             }
+        }
+    }
+
+    /// Lets all keys back that wait for their meters: for a request of a kind that none was asked for
+    /// before.
+    pub(super) fn unpark_all(&mut self) {
+        let parked: Vec<Handle> = self
+            .keys
+            .iter()
+            .filter(|(_, key)| matches!(key.place, Place::Parked(Some(_))))
+            .map(|(handle, _)| handle)
+            .collect();
+        for handle in parked {
+            self.move_to(handle, Place::Ready);
         }
     }
 
@@ -224,6 +241,19 @@ impl Pool {
         }
     }
 
+    /// A key that was used before and was out is not flooded when it returns.
+    fn return_slowly(&mut self, handle: Handle) {
+        let Some(key) = self.keys.get_mut(handle).filter(|key| key.last_grant > 0) else {
+            return;
+        };
+        let group = key.group;
+        match group.and_then(|group| self.groups.get_mut(group)) {
+            Some(group) if group.meters.in_flight() == 0 => group.meters.restart_slowly(),
+            Some(_) => {}
+            None => key.meters.restart_slowly(),
+        }
+    }
+
     /// Starts a key that joins the ready ones at their load.
     fn start_ramp(&mut self, handle: Handle) {
         if self.selector.strategy() != Strategy::LeastLoaded {
@@ -241,7 +271,7 @@ impl Pool {
     /// The least load in a sample of ready keys. Worked out once for all keys that join within a
     /// small part of the ramp: a hundred thousand may come back at one instant.
     fn peer_load(&mut self) -> PeerLoad {
-        let now = self.now;
+        let (now, class) = (self.now, self.classes.latest());
         if let Some((at, peers)) = self.peers
             && now.saturating_duration_since(at) < RAMP / 60
             && era_of(at) == era_of(now)
@@ -252,7 +282,7 @@ impl Pool {
         let loads = sample.into_iter().filter_map(|index| {
             let key = self.keys.at(index)?;
             Some(PeerLoad {
-                ratio: ratio_of(key, &self.groups, now),
+                ratio: ratio_of(key, &self.groups, now, class),
                 in_flight: f64::from(key.meters.in_flight()),
                 recent: key.recent.weighted_in(era_of(now)),
             })

@@ -1,4 +1,4 @@
-//! From a demand to a lease or a refusal.
+//! From a demand to a lease, a place in the queue, or a refusal.
 
 use std::sync::Arc;
 
@@ -11,11 +11,14 @@ use crate::id::KeyId;
 use crate::key::Place;
 use crate::lease::{Lease, Ticket};
 use crate::meter::Amounts;
+use crate::quota_class::QuotaClass;
 use crate::ready::Candidates;
 use crate::refusal::{Admission, Refusal, RefusalReason};
 use crate::time::Timestamp;
+use crate::unit::Unit;
 
 use super::Pool;
+use super::home::Home;
 
 /// An operator's wish that the next grant goes to another key than the last.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +31,8 @@ pub(super) struct Rotation {
 #[derive(Debug)]
 pub(super) struct RememberedRefusal {
     model: String,
+    class_name: String,
+    class: QuotaClass,
     tags: Vec<String>,
     excluded: SmallVec<[KeyId; 4]>,
     amounts: Amounts,
@@ -39,6 +44,8 @@ impl RememberedRefusal {
         self.refusal.retry_at.is_none_or(|at| now < at)
             && self.amounts == wanted.amounts
             && wanted.model == Some(self.model.as_str())
+            && self.class == wanted.class
+            && wanted.only.is_none()
             && self.tags == wanted.tags
             && self.excluded.as_slice() == wanted.excluded
     }
@@ -46,10 +53,14 @@ impl RememberedRefusal {
     pub(super) fn wanted(&self) -> Wanted<'_> {
         Wanted {
             model: Some(&self.model),
+            class_name: &self.class_name,
+            class: self.class,
             amounts: self.amounts,
             tags: &self.tags,
             excluded: &self.excluded,
             avoided: None,
+            only: None,
+            booked: &[],
         }
     }
 
@@ -61,27 +72,95 @@ impl RememberedRefusal {
 }
 
 impl Pool {
-    /// Grants a key that can take the demand now, with its quota reserved, or tells why none can
-    /// and when one could.
+    /// Grants a key that can take the demand now, with its quota reserved; or, if it may wait and there
+    /// will be room in time, takes it into the queue; or tells why neither, and when there could be room.
     pub fn handle_request(&mut self, now: Timestamp, demand: &Demand<'_>) -> Admission {
         self.begin(now);
         self.wake_parked();
-        let wanted = Wanted::of(demand);
-        if let Some(known) = &self.refused
-            && known.answers(&wanted, self.now)
-        {
-            return Admission::Refused(known.refusal);
-        }
-        let picked = self.choose_and_park(&wanted);
-        let lease = picked.and_then(|index| self.grant(index, demand));
-        match lease {
-            Some(lease) => Admission::Granted(lease),
-            None => Admission::Refused(self.refuse(&wanted)),
+        let class = self.class_of(demand);
+        let home = self.home_of(demand);
+        match demand.wait {
+            Some(wait) if !self.queue.is_empty() => self.queue_up(demand, class, &home, &wait),
+            wait => match self.grant_now(demand, class, &home) {
+                Ok(lease) => Admission::Granted(lease),
+                Err(refusal) => match wait {
+                    Some(wait) if refusal.retry_at.is_some_and(|at| at <= wait.until) => {
+                        self.queue_up(demand, class, &home, &wait)
+                    }
+                    _ => Admission::Refused(refusal),
+                },
+            },
         }
     }
 
+    /// What a demand wants of the quota that it is not at home on.
+    pub(super) fn wanted<'a>(&self, demand: &Demand<'a>, class: QuotaClass) -> Wanted<'a> {
+        let (input_tokens, output_tokens) = self.estimates.reserve(
+            class.number(),
+            demand.input_tokens,
+            demand.output_tokens,
+            None,
+        );
+        Wanted {
+            model: Some(demand.model),
+            class_name: demand.class_name(),
+            class,
+            amounts: Amounts {
+                requests: 1,
+                input_tokens,
+                output_tokens,
+            },
+            tags: demand.tags,
+            excluded: demand.excluded,
+            avoided: None,
+            only: None,
+            booked: &[],
+        }
+    }
+
+    /// The demand's model class. Keys that were parked since no class known so far could use them are
+    /// let back for a new one.
+    pub(super) fn class_of(&mut self, demand: &Demand<'_>) -> QuotaClass {
+        let (class, is_new) = self.classes.class_of(demand.class_name());
+        if is_new && self.classes.all().len() > 1 {
+            self.unpark_all();
+        }
+        class
+    }
+
+    /// A lease, or why there is none.
+    fn grant_now(
+        &mut self,
+        demand: &Demand<'_>,
+        class: QuotaClass,
+        home: &Home,
+    ) -> Result<Lease, Refusal> {
+        let wanted = self.wanted(demand, class);
+        if let Some(known) = &self.refused
+            && known.answers(&wanted, self.now)
+        {
+            return Err(known.refusal);
+        }
+        if let Some(lease) = self.grant_at_home(demand, &wanted, home) {
+            return Ok(lease);
+        }
+        let wanted = Wanted {
+            only: home.bound(),
+            ..wanted
+        };
+        if home.is_worth_waiting(self, &wanted, demand.wait.as_ref()) {
+            return Err(Refusal {
+                reason: RefusalReason::NoRoom,
+                retry_at: home.room_at(self, &wanted),
+            });
+        }
+        let picked = self.choose_and_park(&wanted);
+        let lease = picked.and_then(|index| self.grant(index, demand, &wanted));
+        lease.ok_or_else(|| self.refuse(&wanted))
+    }
+
     /// [`Self::choose`], with what was learnt on the way put to use.
-    fn choose_and_park(&mut self, wanted: &Wanted<'_>) -> Option<usize> {
+    pub(super) fn choose_and_park(&mut self, wanted: &Wanted<'_>) -> Option<usize> {
         let mut blocked = AllBlocked::new();
         let chosen = self.choose(wanted, &mut blocked);
         for blocked in blocked {
@@ -97,6 +176,12 @@ impl Pool {
         wanted: &Wanted<'_>,
         blocked: &mut AllBlocked,
     ) -> Option<usize> {
+        if self.is_occupied() {
+            return None;
+        }
+        if let Some(unit) = wanted.only {
+            return self.best_of(unit, wanted);
+        }
         let matching = self.selector.matching(wanted.model);
         if let Some(rotation) = self.rotation {
             let promised = self.promised(&rotation, &matching, wanted);
@@ -121,8 +206,12 @@ impl Pool {
         let handle = *self.by_id.get(&rotation.to)?;
         let key = self.keys.get(handle)?;
         let ready = key.place == Place::Ready && matching.contains(&key.class);
-        let mut chooser = Chooser::new(self.now, wanted, &self.keys, &self.groups);
-        (ready && chooser.fits(handle.index())).then(|| handle.index())
+        let fits = ready && self.chooser(wanted).fits(handle.index());
+        fits.then(|| handle.index())
+    }
+
+    pub(super) fn chooser<'a>(&'a self, wanted: &'a Wanted<'a>) -> Chooser<'a> {
+        Chooser::new(self.now, wanted, &self.keys, &self.groups, &self.classes)
     }
 
     pub(super) fn pick(
@@ -131,7 +220,7 @@ impl Pool {
         wanted: &Wanted<'_>,
         blocked: &mut AllBlocked,
     ) -> Option<usize> {
-        let mut chooser = Chooser::new(self.now, wanted, &self.keys, &self.groups);
+        let mut chooser = Chooser::new(self.now, wanted, &self.keys, &self.groups, &self.classes);
         let picked = self.selector.pick(matching, &mut chooser);
         blocked.append(&mut chooser.blocked);
         picked
@@ -151,41 +240,68 @@ impl Pool {
         self.move_to(handle, Place::Parked(blocked.until));
     }
 
-    fn grant(&mut self, index: usize, demand: &Demand<'_>) -> Option<Lease> {
+    /// Grants a key that fits. The caller has made sure that it does.
+    pub(super) fn grant(
+        &mut self,
+        index: usize,
+        demand: &Demand<'_>,
+        wanted: &Wanted<'_>,
+    ) -> Option<Lease> {
         let now = self.now;
-        let reserved = Wanted::of(demand).amounts;
+        let reserved = wanted.amounts;
         let handle = self.keys.handle_at(index)?;
         let number = self.next_lease;
         let key = self.keys.get_mut(handle)?;
         self.next_lease += 1;
         self.rotation = None;
         self.last_granted = Some(key.id);
+        self.in_flight = self.in_flight.saturating_add(1);
 
         let before = key.ranking();
         key.last_grant = number;
-        self.selector.granted(index, &before, &key.ranking());
+        if key.place == Place::Ready {
+            self.selector.granted(index, &before, &key.ranking());
+        }
         key.meters.reserve(now, &reserved);
         key.recent.add(now, traffic(&reserved));
+        self.recent.add(now, traffic(&reserved));
         key.ramp = key.ramp.filter(|ramp| ramp.surcharge(now).is_some());
         key.record.granted(now);
         key.health.granted(number, now);
         let (id, group) = (key.id, key.group);
         let (on_trial, full) = (key.health.is_on_trial(), key.meters.is_busy());
-        if let Some(group) = group.and_then(|group| self.groups.get_mut(group)) {
-            group.meters.reserve(now, &reserved);
-        }
+        let owner = match group.and_then(|group| self.groups.get_mut(group)) {
+            Some(group) => {
+                group.meters.reserve(now, &reserved);
+                group.recent.add(now, traffic(&reserved));
+                &mut group.meters
+            }
+            None => &mut key.meters,
+        };
+        let mark = owner.reserve_class(now, wanted.class, number, &reserved);
         if on_trial {
             self.reschedule(handle);
         }
         if on_trial || full {
             self.move_to(handle, Place::Parked(None));
         }
+        let unit = group.map_or(Unit::Key(handle), Unit::Group);
+        self.settle_in(demand, unit);
         let ticket = Ticket {
             number,
             key: id,
             slot: handle,
             group,
             reserved,
+            asked: Amounts {
+                requests: 1,
+                input_tokens: demand.input_tokens,
+                output_tokens: demand.output_tokens,
+            },
+            class: wanted.class,
+            mark,
+            session: demand.session,
+            state: SmallVec::from_slice(demand.state),
             granted_at: now,
             model: Some(self.models.share(demand.model)),
         };
@@ -195,9 +311,14 @@ impl Pool {
     fn refuse(&mut self, wanted: &Wanted<'_>) -> Refusal {
         let refusal = self.refusal(wanted);
         // A tried key may have room this instant: such an answer would be stale at once.
-        if self.keys.len() > REFUSAL_MEMORY_ABOVE && refusal.reason != RefusalReason::AllTried {
+        if self.keys.len() > REFUSAL_MEMORY_ABOVE
+            && refusal.reason != RefusalReason::AllTried
+            && wanted.only.is_none()
+        {
             self.refused = Some(RememberedRefusal {
                 model: wanted.model.unwrap_or_default().to_owned(),
+                class_name: wanted.class_name.to_owned(),
+                class: wanted.class,
                 tags: wanted.tags.to_vec(),
                 excluded: wanted.excluded.into(),
                 amounts: wanted.amounts,

@@ -1,15 +1,14 @@
 //! From a lease's end to what it means for meters, health and counters.
 
-use std::time::Duration;
-
 use crate::bars::BarKind;
 use crate::bounds::{COOLDOWN_DEFAULT, MODEL_DENIAL};
+use crate::config::Sequential;
 use crate::cooldown::hinted;
 use crate::id::KeyId;
 use crate::key::{Handles, Key, Place};
 use crate::lease::{Lease, Ticket};
 use crate::meter::Amounts;
-use crate::outcome::{Charge, CooldownScope, Outcome, Usage, Verdict};
+use crate::outcome::{Charge, CooldownScope, Outcome, Verdict};
 use crate::output::{AlertKind, ProbeResult};
 use crate::slab::Handle;
 use crate::time::Timestamp;
@@ -55,8 +54,18 @@ impl Pool {
         let Some(ticket) = lease.into_ticket(&self.drop_box) else {
             return;
         };
-        self.settle_meters(&ticket, outcome.charge);
-        self.settle_key(&ticket, outcome);
+        self.settle_ticket(&ticket, outcome);
+    }
+
+    fn settle_ticket(&mut self, ticket: &Ticket, outcome: &Outcome) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.settle_meters(ticket, outcome.charge);
+        self.learn_from(ticket, outcome);
+        self.settle_key(ticket, outcome);
+        if self.sequential == Sequential::Provider {
+            self.gains.everything();
+        }
+        self.gained(ticket.slot);
     }
 
     /// Takes the result of a probe that [`Output::Probe`](crate::Output::Probe) asked for.
@@ -90,15 +99,8 @@ impl Pool {
 
     pub(super) fn settle_dropped(&mut self) {
         for ticket in self.drop_box.drain() {
-            let outcome = Outcome {
-                verdict: Verdict::Cancelled,
-                charge: Charge::AsReserved,
-                usage: Usage::default(),
-                latency: Duration::ZERO,
-                error: None,
-            };
-            self.settle_meters(&ticket, outcome.charge);
-            self.settle_key(&ticket, &outcome);
+            let outcome = Outcome::of(Verdict::Cancelled, Charge::AsReserved);
+            self.settle_ticket(&ticket, &outcome);
         }
     }
 
@@ -106,17 +108,22 @@ impl Pool {
         let now = self.now;
         let lease = (ticket.number, ticket.granted_at);
         let used = charge.amounts(&ticket.reserved);
+        let correction = traffic(&used) - traffic(&ticket.reserved);
         if let Some(key) = self.keys.get_mut(ticket.slot) {
-            key.meters.settle(now, lease, &ticket.reserved, &used);
-            let correction = traffic(&used) - traffic(&ticket.reserved);
+            key.meters
+                .settle(now, ticket.class, lease, &ticket.reserved, &used);
             if correction != 0.0 {
                 key.recent.add(ticket.granted_at, correction);
             }
         }
+        self.recent.add(ticket.granted_at, correction);
         if let Some(handle) = ticket.group
             && let Some(group) = self.groups.get_mut(handle)
         {
-            group.meters.settle(now, lease, &ticket.reserved, &used);
+            group
+                .meters
+                .settle(now, ticket.class, lease, &ticket.reserved, &used);
+            group.recent.add(ticket.granted_at, correction);
             self.refused = None;
             self.wake_group(handle);
         }
@@ -141,8 +148,9 @@ impl Pool {
             Verdict::OutOfCredit { until, scope } => self.out_of_credit(ticket, until, scope),
             Verdict::ModelDenied => {
                 key.health.unblamed(ticket.number, true);
-                let model = ticket.model.as_deref();
-                key.bar_model(now, model, BarKind::Denied, now + MODEL_DENIAL);
+                if let Some(model) = &ticket.model {
+                    key.bar_model(now, model, BarKind::Denied, now + MODEL_DENIAL);
+                }
             }
         }
         self.after_outcome(ticket.slot, score, outcome);
@@ -219,6 +227,7 @@ impl Pool {
             return;
         };
         let unforeseen = self.declares_limits(key);
+        self.learn_from_refusal(ticket);
         let rng = self.selector.rng();
         let Some(key) = self.keys.get_mut(ticket.slot) else {
             return;
@@ -235,27 +244,40 @@ impl Pool {
                 }
             }
             CooldownScope::KeyModel | CooldownScope::GroupModel => {
+                let class = self.classes.name(ticket.class).unwrap_or_default();
                 let model = ticket.model.as_deref();
-                let known = model.is_some_and(|model| key.bars.get(model, now).is_some());
+                let known = model.is_some_and(|model| key.bars.get(model, class, now).is_some());
                 key.health
                     .model_rate_limited(now, ticket.number, unforeseen && !known);
                 let until = hint.map_or(now + COOLDOWN_DEFAULT, |hint| hinted(now, hint));
-                self.bar_model(ticket, scope, BarKind::Cooling, until);
+                self.cool_class(ticket, scope, until);
             }
         }
     }
 
-    fn bar_model(
-        &mut self,
-        ticket: &Ticket,
-        scope: CooldownScope,
-        kind: BarKind,
-        until: Timestamp,
-    ) {
+    /// A 429 for which there was room as far as the meters knew: they learn from it.
+    fn learn_from_refusal(&mut self, ticket: &Ticket) {
         let now = self.now;
+        let owner = match ticket.group {
+            Some(group) => self.groups.get_mut(group).map(|group| &mut group.meters),
+            None => self.keys.get_mut(ticket.slot).map(|key| &mut key.meters),
+        };
+        if let Some(owner) = owner {
+            owner.refused(now, ticket.class, (ticket.number, ticket.granted_at));
+        }
+    }
+
+    /// Cools a model class of a key, or of its group, down.
+    fn cool_class(&mut self, ticket: &Ticket, scope: CooldownScope, until: Timestamp) {
+        let now = self.now;
+        let class = self
+            .classes
+            .name(ticket.class)
+            .unwrap_or_default()
+            .to_owned();
         for member in self.reached(ticket.slot, scope) {
             if let Some(key) = self.keys.get_mut(member) {
-                key.bar_model(now, ticket.model.as_deref(), kind, until);
+                key.bar_model(now, &class, BarKind::Cooling, until);
                 if member != ticket.slot {
                     self.refresh(member, "the provider refused its quota group for a model");
                 }
@@ -304,7 +326,7 @@ impl Pool {
             }
             CooldownScope::KeyModel | CooldownScope::GroupModel => {
                 let until = until.unwrap_or(now + MODEL_DENIAL);
-                self.bar_model(ticket, scope, BarKind::Cooling, until);
+                self.cool_class(ticket, scope, until);
             }
         }
         if let Some(key) = self.keys.get_mut(ticket.slot) {

@@ -4,37 +4,47 @@ use std::collections::BTreeSet;
 
 use crate::key::Key;
 use crate::limits::Dimension;
+use crate::quota_class::QuotaClass;
 use crate::snapshot::MeterSnapshot;
 use crate::time::Timestamp;
 
 use super::Pool;
 
 impl Pool {
-    /// The sum of limits and of what remains per dimension, over all quotas that can be used, with
+    /// For one model class: the sum of limits and of what remains per dimension, over all quotas that can be used, with
     /// the earliest reset. A dimension in which some usable key is not limited has no sum and is
     /// left out. Takes time in proportion to the number of keys.
-    pub fn quota_totals(&mut self, now: Timestamp) -> Vec<MeterSnapshot> {
+    pub fn quota_totals(&mut self, now: Timestamp, model_class: &str) -> Vec<MeterSnapshot> {
         self.begin(now);
+        self.totals_of(self.classes.known(model_class))
+    }
+
+    pub(super) fn totals_of(&self, class: QuotaClass) -> Vec<MeterSnapshot> {
         let usable: Vec<&Key> = self
             .order
             .values()
             .filter_map(|&handle| self.keys.get(handle))
             .filter(|key| key.config.enabled && !key.health.is_out())
             .collect();
-        let totals = |dimension| self.total_of(dimension, &usable);
+        let totals = |dimension| self.total_of(dimension, class, &usable);
         Dimension::METERED.into_iter().filter_map(totals).collect()
     }
 
-    fn total_of(&self, dimension: Dimension, usable: &[&Key]) -> Option<MeterSnapshot> {
+    fn total_of(
+        &self,
+        dimension: Dimension,
+        class: QuotaClass,
+        usable: &[&Key],
+    ) -> Option<MeterSnapshot> {
         let mut seen = BTreeSet::new();
         let mut total: Option<MeterSnapshot> = None;
         for key in usable {
             let group = key.group.and_then(|handle| self.groups.get(handle));
             let shared = group.and_then(|group| {
-                let meter = group.meters.snapshot_of(dimension, self.now)?;
+                let meter = group.meters.snapshot_of(dimension, class, self.now)?;
                 Some((&group.name, meter))
             });
-            let own = key.meters.snapshot_of(dimension, self.now);
+            let own = key.meters.snapshot_of(dimension, class, self.now);
             let meter = match shared {
                 // A shared quota counts once, whichever of its keys names it first.
                 Some((name, _)) if !seen.insert(name) => continue,
@@ -43,16 +53,17 @@ impl Pool {
             };
             total = Some(match total {
                 None => meter,
-                Some(sum) => added(sum, &meter),
+                Some(sum) => added(&sum, &meter),
             });
         }
         total
     }
 }
 
-fn added(sum: MeterSnapshot, meter: &MeterSnapshot) -> MeterSnapshot {
+fn added(sum: &MeterSnapshot, meter: &MeterSnapshot) -> MeterSnapshot {
     MeterSnapshot {
         dimension: sum.dimension,
+        model_class: None,
         limit: sum.limit.saturating_add(meter.limit),
         used: sum.used.saturating_add(meter.used),
         reserved: sum.reserved.saturating_add(meter.reserved),
@@ -92,7 +103,7 @@ mod tests {
         };
         let mut pool = Pool::new(NOW, config).unwrap();
         let shown = |meter: MeterSnapshot| (meter.dimension, meter.limit, meter.remaining);
-        pool.quota_totals(NOW).into_iter().map(shown).collect()
+        pool.quota_totals(NOW, "m").into_iter().map(shown).collect()
     }
 
     #[test]

@@ -1,22 +1,66 @@
 //! What the pool shows of itself.
 
+use std::collections::BTreeMap;
+
 use crate::chooser::{AllBlocked, Wanted, ratio_of};
+use crate::config::Sequential;
 use crate::demand::Demand;
 use crate::explain::{Explanation, Standing};
 use crate::id::KeyId;
 use crate::slab::Handle;
-use crate::snapshot::{GroupSnapshot, KeySnapshot, PoolSnapshot};
+use crate::snapshot::{AffinitySnapshot, GroupSnapshot, KeySnapshot, PoolSnapshot};
 use crate::strategy::Strategy;
 use crate::time::Timestamp;
+use crate::unit::Unit;
 
 use super::Pool;
 use super::appraise::Appraisal;
+use super::home::Home;
 
 impl Pool {
     /// The strategy in force.
     #[must_use]
     pub const fn strategy(&self) -> Strategy {
         self.selector.strategy()
+    }
+
+    /// Whether one request is served at a time.
+    #[must_use]
+    pub const fn sequential(&self) -> Sequential {
+        self.sequential
+    }
+
+    /// What is remembered of sessions.
+    pub fn affinity_snapshot(&mut self, now: Timestamp) -> AffinitySnapshot {
+        self.begin(now);
+        self.pins.expire(self.now);
+        self.origins.expire(self.now);
+        let mut homes: BTreeMap<String, usize> = BTreeMap::new();
+        for pin in self.pins.values() {
+            let name = match self.resolve(pin.unit) {
+                Unit::Key(handle) => self.keys.get(handle).map(|key| key.id.to_string()),
+                Unit::Group(handle) => self.groups.get(handle).map(|group| group.name.clone()),
+            };
+            if let Some(name) = name {
+                *homes.entry(name).or_default() += 1;
+            }
+        }
+        AffinitySnapshot {
+            config: self.affinity,
+            sessions: self.pins.len(),
+            states: self.origins.len(),
+            counts: self.affinity_counts,
+            homes: homes.into_iter().collect(),
+        }
+    }
+
+    /// Forgets all sessions; tells how many. State that is bound to an account stays remembered.
+    pub fn forget_sessions(&mut self, now: Timestamp) -> usize {
+        self.begin(now);
+        self.pins.expire(self.now);
+        let forgotten = self.pins.len();
+        self.pins.clear();
+        forgotten
     }
 
     /// All keys and groups as they are now. Takes time in proportion to their number.
@@ -33,12 +77,15 @@ impl Pool {
             .filter_map(|&handle| self.groups.get(handle));
         PoolSnapshot {
             strategy: self.strategy(),
-            keys: keys.map(|key| key.snapshot(now)).collect(),
+            keys: keys.map(|key| key.snapshot(now, &self.classes)).collect(),
             groups: groups
                 .map(|group| GroupSnapshot {
                     name: group.name.clone(),
                     in_flight: group.meters.in_flight(),
-                    meters: group.meters.snapshot(now),
+                    is_learned: group.is_learned,
+                    meters: group.meters.snapshot(now, |class| {
+                        self.classes.name(class).unwrap_or_default().to_owned()
+                    }),
                 })
                 .collect(),
         }
@@ -48,7 +95,9 @@ impl Pool {
     pub fn key_snapshot(&mut self, now: Timestamp, key: KeyId) -> Option<KeySnapshot> {
         self.begin(now);
         let handle = *self.by_id.get(&key)?;
-        self.keys.get(handle).map(|key| key.snapshot(self.now))
+        self.keys
+            .get(handle)
+            .map(|key| key.snapshot(self.now, &self.classes))
     }
 
     /// What [`Self::handle_request`] would do with this demand now, and why, key by key. No grant
@@ -56,13 +105,18 @@ impl Pool {
     pub fn explain(&mut self, now: Timestamp, demand: &Demand<'_>) -> Explanation {
         self.begin(now);
         self.wake_parked();
-        let wanted = Wanted::of(demand);
-        let chosen = self.foresee(&wanted);
+        let class = self.class_of(demand);
+        let home = self.home_of(demand);
+        let wanted = Wanted {
+            only: home.bound(),
+            ..self.wanted(demand, class)
+        };
+        let chosen = self.foresee(&wanted, &home);
         let matching = self.selector.matching(wanted.model);
         let keys = self.order.values().filter_map(|&handle| {
             let key = self.keys.get(handle)?;
             let appraisal = self.appraise(key, &wanted, &matching);
-            let load = ratio_of(key, &self.groups, self.now);
+            let load = ratio_of(key, &self.groups, self.now, class);
             Some((key.id, standing(&appraisal, chosen == Some(handle), load)))
         });
         Explanation {
@@ -73,7 +127,10 @@ impl Pool {
 
     /// The key that a grant would fall on. No randomness is spent and no key parked: both would
     /// lead the next draw elsewhere.
-    fn foresee(&mut self, wanted: &Wanted<'_>) -> Option<Handle> {
+    fn foresee(&mut self, wanted: &Wanted<'_>, home: &Home) -> Option<Handle> {
+        if let Some(index) = self.choice_at_home(wanted, home) {
+            return self.keys.handle_at(index);
+        }
         let rng = self.selector.rng().clone();
         let index = self.choose(wanted, &mut AllBlocked::new());
         *self.selector.rng() = rng;

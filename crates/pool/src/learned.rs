@@ -1,0 +1,402 @@
+//! What the answers of a provider taught about one quota, model class by model class.
+//!
+//! A declared limit is a guess, and one number for all models; the provider's answers are the truth, and
+//! speak of the class of the request. So the first answer of a class makes meters of its own for it,
+//! which stand in place of the declared ones from then on.
+//!
+//! An answer's `remaining` is late by the way back, and does not tell which of the requests in flight it
+//! counts. It therefore bounds what is left rather than sets it: at most what it says (plus what has
+//! refilled since the grant), at least that minus all that was granted after the request it answers.
+//! Within those bounds the pool's own count is the better one, as it is newer.
+//!
+//! Worked example: limit 50 a minute. Request 8 is granted, then 9 and 10; the answer to 8 says that 42
+//! remain. If the provider had 9 and 10 by then, 42 is right, else 40 will be. The pool counts 40:
+//! within bounds, so it stays. Had it counted 45, somebody else would have used three.
+
+use smallvec::SmallVec;
+
+use crate::bounds::{
+    CLASSES_PER_QUOTA_MAX, DECLARED_SHARE_MAX, FOREIGN_USE_PERCENT, FOREIGN_USE_SILENCE,
+};
+use crate::limits::{Dimension, Dimensions};
+use crate::meter::{Amounts, Counting, Meter};
+use crate::quota_class::QuotaClass;
+use crate::report::{Lesson, QuotaReading};
+use crate::time::Timestamp;
+
+/// The classes that were used on one quota.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Learned(Vec<ClassMeters>);
+
+/// One model class on one quota.
+#[derive(Clone, Debug)]
+pub(crate) struct ClassMeters {
+    pub(crate) class: QuotaClass,
+    /// Those with a limit that answers stated.
+    pub(crate) each: SmallVec<[Meter; 3]>,
+    pub(crate) dimensions: Dimensions,
+    /// All that was ever granted.
+    granted: Amounts,
+    in_flight: Amounts,
+    last_lease: u64,
+    /// The last lease whose answer stated anything.
+    last_report: u64,
+    told: Dimensions,
+    foreign: ForeignUse,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ForeignUse {
+    since: Timestamp,
+    requests: u64,
+    told_at: Option<Timestamp>,
+}
+
+/// The request that an answer answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answered {
+    pub(crate) lease: u64,
+    pub(crate) granted_at: Timestamp,
+    /// The number of the next lease: those before it are on no meter that begins now.
+    pub(crate) next_lease: u64,
+    /// What had been granted in its class by then, itself included.
+    pub(crate) mark: Amounts,
+}
+
+/// How declared limits bear on what is learned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Declared<'a> {
+    pub(crate) meters: &'a [Meter],
+    /// Raise them where they are a little too low.
+    pub(crate) correct: bool,
+}
+
+pub(crate) type Lessons = SmallVec<[(Dimension, Lesson); 1]>;
+
+impl Learned {
+    pub(crate) fn get(&self, class: QuotaClass) -> Option<&ClassMeters> {
+        self.0.iter().find(|known| known.class == class)
+    }
+
+    fn get_mut(&mut self, class: QuotaClass) -> Option<&mut ClassMeters> {
+        self.0.iter_mut().find(|known| known.class == class)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ClassMeters> {
+        self.0.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut ClassMeters> {
+        self.0.iter_mut()
+    }
+
+    fn entry(&mut self, class: QuotaClass) -> &mut ClassMeters {
+        if let Some(position) = self.0.iter().position(|known| known.class == class) {
+            #[expect(clippy::indexing_slicing, reason = "found there")]
+            return &mut self.0[position];
+        }
+        if self.0.len() >= CLASSES_PER_QUOTA_MAX {
+            let oldest = self.0.iter().enumerate();
+            let oldest = oldest.min_by_key(|(_, known)| known.last_lease);
+            if let Some((position, _)) = oldest {
+                self.0.swap_remove(position);
+            }
+        }
+        self.0.push(ClassMeters::new(class));
+        let last = self.0.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "just pushed")]
+        &mut self.0[last]
+    }
+
+    /// Counts a grant; tells what has been granted in the class by now.
+    pub(crate) fn reserve(
+        &mut self,
+        now: Timestamp,
+        class: QuotaClass,
+        lease: u64,
+        amounts: &Amounts,
+    ) -> Amounts {
+        let known = self.entry(class);
+        known.last_lease = lease;
+        known.granted = known.granted.plus(amounts);
+        known.in_flight = known.in_flight.plus(amounts);
+        for meter in &mut known.each {
+            meter.reserve(now, amounts);
+        }
+        known.granted
+    }
+
+    pub(crate) fn reserve_more(
+        &mut self,
+        now: Timestamp,
+        class: QuotaClass,
+        lease: u64,
+        amounts: &Amounts,
+    ) {
+        if let Some(known) = self.get_mut(class) {
+            known.granted = known.granted.plus(amounts);
+            known.in_flight = known.in_flight.plus(amounts);
+            for meter in &mut known.each {
+                meter.reserve_more(now, lease, amounts);
+            }
+        }
+    }
+
+    pub(crate) fn settle(
+        &mut self,
+        now: Timestamp,
+        class: QuotaClass,
+        lease: (u64, Timestamp),
+        reserved: &Amounts,
+        used: &Amounts,
+    ) {
+        if let Some(known) = self.get_mut(class) {
+            known.in_flight = known.in_flight.minus(reserved);
+            for meter in &mut known.each {
+                meter.settle(now, lease, reserved, used);
+            }
+        }
+    }
+
+    /// Whether the answer to a lease stated anything about the class's limits.
+    pub(crate) fn was_reported(&self, class: QuotaClass, lease: u64) -> bool {
+        self.get(class)
+            .is_some_and(|known| known.last_report == lease && lease > 0)
+    }
+
+    /// Takes what an answer states.
+    pub(crate) fn report(
+        &mut self,
+        now: Timestamp,
+        class: QuotaClass,
+        answered: &Answered,
+        readings: &[QuotaReading],
+        declared: Declared<'_>,
+        counting: Counting,
+    ) -> Lessons {
+        let known = self.entry(class);
+        known.last_report = answered.lease;
+        let mut lessons = Lessons::new();
+        for reading in readings {
+            known.take_reading(now, answered, reading, declared, counting, &mut lessons);
+        }
+        lessons
+    }
+
+    /// For another owner of the quota: what is in flight settles elsewhere.
+    pub(crate) fn disowned(self, next_lease: u64) -> Self {
+        let disown = |known: ClassMeters| ClassMeters {
+            each: known
+                .each
+                .into_iter()
+                .map(|meter| meter.disowned(next_lease))
+                .collect(),
+            in_flight: Amounts::default(),
+            ..known
+        };
+        Self(self.0.into_iter().map(disown).collect())
+    }
+}
+
+impl ClassMeters {
+    fn new(class: QuotaClass) -> Self {
+        Self {
+            class,
+            each: SmallVec::new(),
+            dimensions: Dimensions::default(),
+            granted: Amounts::default(),
+            in_flight: Amounts::default(),
+            last_lease: 0,
+            last_report: 0,
+            told: Dimensions::default(),
+            foreign: ForeignUse::default(),
+        }
+    }
+
+    /// Forgets a limit, so that the next answer decides anew.
+    pub(crate) fn forget(&mut self, dimension: Dimension) {
+        self.each.retain(|meter| meter.dimension() != dimension);
+        self.dimensions.remove(dimension);
+        self.told.remove(dimension);
+    }
+
+    fn position(&self, dimension: Dimension) -> Option<usize> {
+        self.each
+            .iter()
+            .position(|meter| meter.dimension() == dimension)
+    }
+
+    fn take_reading(
+        &mut self,
+        now: Timestamp,
+        answered: &Answered,
+        reading: &QuotaReading,
+        declared: Declared<'_>,
+        counting: Counting,
+        lessons: &mut Lessons,
+    ) {
+        let dimension = reading.dimension;
+        let of_file = declared
+            .meters
+            .iter()
+            .find(|meter| meter.dimension() == dimension);
+        let known = self.position(dimension);
+        let stated = reading.limit.filter(|&limit| limit > 0);
+        let Some(stated) = stated
+            .or_else(|| known.and_then(|at| Some(self.each.get(at)?.stated())))
+            .or_else(|| of_file.map(Meter::stated))
+        else {
+            return;
+        };
+        let (limit, lesson) = verdict_on(of_file.map(Meter::stated), stated, declared.correct);
+        let is_share = limit < stated;
+        let position = match known {
+            Some(position) => {
+                if let Some(meter) = self.each.get_mut(position)
+                    && meter.stated() != limit
+                {
+                    let before = meter.stated();
+                    meter.restate(now, limit);
+                    // A limit that changed at run time is news, whoever declared what.
+                    self.told.remove(dimension);
+                    let to = limit;
+                    let lesson = if limit < before {
+                        Lesson::TooHigh { from: before, to }
+                    } else {
+                        Lesson::TooLow { from: before, to }
+                    };
+                    self.tell(dimension, lesson, lessons);
+                }
+                position
+            }
+            None => {
+                let mut meter = of_file.cloned().unwrap_or_else(|| {
+                    Meter::new(now, dimension, limit, counting, answered.next_lease)
+                });
+                if meter.stated() != limit {
+                    meter.restate(now, limit);
+                }
+                if let Some(lesson) = lesson {
+                    self.tell(dimension, lesson, lessons);
+                }
+                self.each.push(meter);
+                self.dimensions.insert(dimension);
+                self.each.len() - 1
+            }
+        };
+        let foreign = self.correct(now, position, answered, reading, is_share);
+        if dimension == Dimension::RequestsPerMinute && foreign > 0 && known.is_some() {
+            self.note_foreign(now, foreign, limit, lessons);
+        }
+        if known.is_none() && of_file.is_none() {
+            // What was granted since is on its way; the next answers tell whether it was counted.
+            let since = self.granted.minus(&answered.mark);
+            if let Some(meter) = self.each.get_mut(position) {
+                meter.take(now, since.of(dimension));
+            }
+        }
+    }
+
+    fn tell(&mut self, dimension: Dimension, lesson: Lesson, lessons: &mut Lessons) {
+        if !self.told.contains(dimension) {
+            self.told.insert(dimension);
+            lessons.push((dimension, lesson));
+        }
+    }
+
+    /// Brings a meter within the bounds that the answer sets. Returns what somebody else must have used.
+    fn correct(
+        &mut self,
+        now: Timestamp,
+        position: usize,
+        answered: &Answered,
+        reading: &QuotaReading,
+        is_share: bool,
+    ) -> u64 {
+        let Some(meter) = self.each.get_mut(position) else {
+            return 0;
+        };
+        if let Some(resets_at) = reading.resets_at {
+            meter.align(now, resets_at);
+        }
+        let Some(remaining) = reading.remaining else {
+            return 0;
+        };
+        if !meter.is_of_this_window(answered.granted_at, now) {
+            return 0;
+        }
+        let since = self.granted.minus(&answered.mark);
+        let uncertain = match reading.dimension {
+            // Output counts as it is written: of all that is in flight some has been counted.
+            Dimension::OutputTokensPerMinute
+            | Dimension::TokensPerMinute
+            | Dimension::TokensPerSecond
+            | Dimension::TokensPerDay => since.plus(&self.in_flight),
+            _ => since,
+        };
+        let signed = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
+        let rounding = reading.grain.div_ceil(2);
+        let rounding = if reading.grain > 1 { rounding } else { 0 };
+        let refilled = meter.refill_between(answered.granted_at, now);
+        let most = signed(remaining.saturating_add(rounding).saturating_add(refilled));
+        let least = signed(remaining)
+            .saturating_sub(signed(rounding))
+            .saturating_sub(signed(uncertain.of(reading.dimension)));
+        // Of a share that is kept the rest of the quota says nothing but that it may run out.
+        let least = if is_share { i64::MIN } else { least };
+        meter.correct(now, least, most)
+    }
+
+    fn note_foreign(&mut self, now: Timestamp, requests: u64, limit: u64, lessons: &mut Lessons) {
+        let foreign = &mut self.foreign;
+        if now.saturating_duration_since(foreign.since) > FOREIGN_USE_SILENCE {
+            foreign.since = now;
+            foreign.requests = 0;
+        }
+        foreign.requests = foreign.requests.saturating_add(requests);
+        let quiet = |at| now.saturating_duration_since(at) > FOREIGN_USE_SILENCE;
+        let noticeable =
+            foreign.requests.saturating_mul(100) > limit.saturating_mul(FOREIGN_USE_PERCENT);
+        if noticeable && foreign.requests > 2 && foreign.told_at.is_none_or(quiet) {
+            foreign.told_at = Some(now);
+            let requests = foreign.requests;
+            let lesson = Lesson::ForeignUse { requests, limit };
+            lessons.push((Dimension::RequestsPerMinute, lesson));
+        }
+    }
+
+    /// A refusal that no meter foresaw, about which the answer said nothing: the tightest gives way.
+    pub(crate) fn tightest(&mut self, now: Timestamp) -> Option<&mut Meter> {
+        self.each
+            .iter_mut()
+            .max_by(|a, b| a.load(now).total_cmp(&b.load(now)))
+    }
+}
+
+/// The limit to count by, and what is to be told of a declared one.
+fn verdict_on(declared: Option<u64>, stated: u64, correct: bool) -> (u64, Option<Lesson>) {
+    let Some(declared) = declared else {
+        return (stated, None);
+    };
+    if stated < declared {
+        let lesson = Lesson::TooHigh {
+            from: declared,
+            to: stated,
+        };
+        return (stated, Some(lesson));
+    }
+    if stated == declared {
+        return (stated, None);
+    }
+    let (part, whole) = DECLARED_SHARE_MAX;
+    let is_share = declared.saturating_mul(whole) < stated.saturating_mul(part);
+    if is_share || !correct {
+        (declared, Some(Lesson::KeptShare { declared, stated }))
+    } else {
+        let lesson = Lesson::TooLow {
+            from: declared,
+            to: stated,
+        };
+        (stated, Some(lesson))
+    }
+}

@@ -1,0 +1,286 @@
+//! Keeping a conversation where its prompt cache is, and what is bound to an account on that account.
+//!
+//! A conversation that changes its organisation pays for its whole prompt again, in money and in quota;
+//! one that carries sealed reasoning loses it. So a session has a *home*: the quota that served it last.
+//! It is a preference with a price: a home without room is waited for only as long as a rewrite of the
+//! cache would take; one that draws more than its share lets sessions go; one that is out is left at once.
+//! State that only one account understands is not a preference: its requests go there or nowhere.
+//!
+//! Worked example: a session with 60,000 tokens in the cache of a key that has room again in 4 s. To
+//! write them anew elsewhere takes about 6 s, so it waits; with 20,000 tokens (2 s) it moves.
+
+use std::time::Duration;
+
+use crate::bounds::{BALANCE_FLOOR, CACHE_WRITE_TOKENS_PER_SECOND};
+use crate::chooser::Wanted;
+use crate::demand::{Demand, Wait};
+use crate::key::{Handles, Place};
+use crate::lease::{Lease, Ticket};
+use crate::meter::Amounts;
+use crate::outcome::Usage;
+use crate::ready::Candidates;
+use crate::ready::least_loaded::Load;
+use crate::recent::era_of;
+use crate::refusal::RefusalReason;
+use crate::time::Timestamp;
+use crate::unit::Unit;
+
+use super::Pool;
+
+/// Where a session was served last, and what it left there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pin {
+    pub(super) unit: Unit,
+    /// Tokens of its last prompt that were read from or written to the cache.
+    pub(super) cached: u64,
+    /// Tokens of its last prompt.
+    pub(super) prompt: u64,
+}
+
+/// Where a demand belongs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Home {
+    pin: Option<Pin>,
+    /// It carries state that only this quota understands.
+    bound: Option<Unit>,
+}
+
+impl Home {
+    /// The quota that the demand cannot leave.
+    pub(super) const fn bound(&self) -> Option<Unit> {
+        self.bound
+    }
+
+    /// The quota that it would rather not leave.
+    pub(super) fn preferred(&self) -> Option<Unit> {
+        self.pin.map(|pin| pin.unit)
+    }
+
+    /// How long to wait for it rather than to fill another cache.
+    pub(super) fn patience(&self) -> Duration {
+        let prompt = self.pin.map_or(0, |pin| match pin.cached {
+            // Nothing was said of a cache; it may be there all the same.
+            0 => pin.prompt,
+            cached => cached,
+        });
+        Duration::from_millis(prompt.saturating_mul(1000) / CACHE_WRITE_TOKENS_PER_SECOND)
+    }
+
+    pub(super) fn room_at(&self, pool: &Pool, wanted: &Wanted<'_>) -> Option<Timestamp> {
+        let unit = self.pin?.unit;
+        let matching = pool.selector.matching(wanted.model);
+        let members = pool.members(unit);
+        let appraisals = members
+            .iter()
+            .filter_map(|&member| pool.keys.get(member))
+            .map(|key| pool.appraise(key, wanted, &matching));
+        appraisals
+            .filter(|appraisal| appraisal.sieve == RefusalReason::NoRoom)
+            .filter_map(|appraisal| appraisal.retry_at)
+            .min()
+    }
+
+    /// Whether the home, which has no room now, has it again before another cache would be filled, and
+    /// before the request gives up. A home that draws more than its share is not waited for.
+    pub(super) fn is_worth_waiting(
+        &self,
+        pool: &Pool,
+        wanted: &Wanted<'_>,
+        wait: Option<&Wait>,
+    ) -> bool {
+        let (Some(pin), None, Some(wait)) = (self.pin, self.bound, wait) else {
+            return false;
+        };
+        let until = wait.until.min(pool.now + self.patience());
+        pool.is_within_share(pin.unit)
+            && self
+                .room_at(pool, wanted)
+                .is_some_and(|at| at > pool.now && at <= until)
+    }
+}
+
+impl Pool {
+    /// Where a demand belongs, as far as is remembered.
+    pub(super) fn home_of(&mut self, demand: &Demand<'_>) -> Home {
+        let now = self.now;
+        let mut home = Home::default();
+        for id in demand.state {
+            if let Some(&unit) = self.origins.get(now, id) {
+                home.bound = Some(self.resolve(unit));
+                break;
+            }
+        }
+        if self.affinity.enabled
+            && let Some(session) = demand.session
+            && let Some(&pin) = self.pins.get(now, &session)
+        {
+            let unit = self.resolve(pin.unit);
+            home.pin = Some(Pin { unit, ..pin });
+        }
+        home
+    }
+
+    /// The owner of a quota today: a key may have been found to be of a group since.
+    pub(super) fn resolve(&self, unit: Unit) -> Unit {
+        match unit {
+            Unit::Key(handle) => self
+                .keys
+                .get(handle)
+                .and_then(|key| key.group)
+                .map_or(unit, Unit::Group),
+            Unit::Group(_) => unit,
+        }
+    }
+
+    pub(super) fn members(&self, unit: Unit) -> Handles {
+        match unit {
+            Unit::Key(handle) => std::iter::once(handle).collect(),
+            Unit::Group(handle) => self
+                .groups
+                .get(handle)
+                .map(|group| group.members.iter().copied().collect())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// A lease at home, if there is room and home does not draw more than its share.
+    pub(super) fn grant_at_home(
+        &mut self,
+        demand: &Demand<'_>,
+        wanted: &Wanted<'_>,
+        home: &Home,
+    ) -> Option<Lease> {
+        let pin = home.pin?;
+        let index = self.choice_at_home(wanted, home)?;
+        let amounts = self.at_home(&wanted.amounts, &pin);
+        self.grant(index, demand, &Wanted { amounts, ..*wanted })
+    }
+
+    /// The key at home that has room, if home does not draw more than its share.
+    pub(super) fn choice_at_home(&self, wanted: &Wanted<'_>, home: &Home) -> Option<usize> {
+        let pin = home.pin?;
+        let bound_elsewhere = home.bound.is_some_and(|unit| unit != pin.unit);
+        if bound_elsewhere || self.rotation.is_some() || self.is_occupied() {
+            return None;
+        }
+        if home.bound.is_none() && !self.is_within_share(pin.unit) {
+            return None;
+        }
+        let wanted = Wanted {
+            amounts: self.at_home(&wanted.amounts, &pin),
+            only: Some(pin.unit),
+            ..*wanted
+        };
+        self.best_of(pin.unit, &wanted)
+    }
+
+    /// What a demand costs where its cache is.
+    fn at_home(&self, amounts: &Amounts, pin: &Pin) -> Amounts {
+        if !self.cache_reads_free {
+            return *amounts;
+        }
+        Amounts {
+            // A turn adds something to the prompt: a hundredth at least.
+            input_tokens: amounts
+                .input_tokens
+                .saturating_sub(pin.cached)
+                .max(amounts.input_tokens / 100),
+            ..*amounts
+        }
+    }
+
+    /// The least loaded key of a quota that takes the demand.
+    pub(super) fn best_of(&self, unit: Unit, wanted: &Wanted<'_>) -> Option<usize> {
+        let matching = self.selector.matching(wanted.model);
+        let mut chooser = self.chooser(wanted);
+        let mut best: Option<(Load, usize)> = None;
+        for member in self.members(unit) {
+            let usable = self
+                .keys
+                .get(member)
+                .is_some_and(|key| matching.contains(&key.class) && key.place != Place::Out);
+            let index = member.index();
+            if usable && chooser.fits(index) {
+                let load = chooser.load(index);
+                if best.is_none_or(|(least, _)| load < least) {
+                    best = Some((load, index));
+                }
+            }
+        }
+        best.map(|(_, index)| index)
+    }
+
+    /// Whether a quota's recent traffic is at most so much above the mean as is allowed.
+    pub(super) fn is_within_share(&self, unit: Unit) -> bool {
+        let era = era_of(self.now);
+        let own = match unit {
+            Unit::Key(handle) => self.keys.get(handle).map(|key| key.recent),
+            Unit::Group(handle) => self.groups.get(handle).map(|group| group.recent),
+        };
+        let units = self.unit_count();
+        let Some(own) = own.filter(|_| units > 1) else {
+            return true;
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a share is compared")]
+        let mean = self.recent.weighted_in(era) / units as f64;
+        let floor = BALANCE_FLOOR * crate::recent::weight(self.now);
+        own.weighted_in(era) <= self.affinity.load_factor * mean + floor
+    }
+
+    /// Quotas that there are: groups with members, and keys without a group.
+    fn unit_count(&self) -> usize {
+        self.keys.len().saturating_sub(self.grouped_keys) + self.groups_in_use
+    }
+
+    /// A session's home is where it was granted last.
+    pub(super) fn settle_in(&mut self, demand: &Demand<'_>, unit: Unit) {
+        let Some(session) = demand.session.filter(|_| self.affinity.enabled) else {
+            return;
+        };
+        let now = self.now;
+        let known = self.pins.get(now, &session).copied();
+        let stays = known.filter(|pin| self.resolve(pin.unit) == unit);
+        match (known, stays) {
+            (None, _) => self.affinity_counts.started += 1,
+            (Some(_), None) => self.affinity_counts.moved += 1,
+            (Some(_), Some(_)) => self.affinity_counts.kept += 1,
+        }
+        let (cached, prompt) = stays.map_or((0, 0), |pin| (pin.cached, pin.prompt));
+        let pin = Pin {
+            unit,
+            cached,
+            prompt,
+        };
+        self.pins.insert(now, session, pin);
+    }
+
+    /// Remembers what a success left on its quota: the prompt in its cache, and the state it made.
+    pub(super) fn remember_home(&mut self, ticket: &Ticket, usage: &Usage, made: &[u64]) {
+        let now = self.now;
+        let unit = ticket.group.map_or(Unit::Key(ticket.slot), Unit::Group);
+        for &id in ticket.state.iter().chain(made) {
+            self.origins.insert(now, id, unit);
+        }
+        if let Some(session) = ticket.session
+            && let Some(&pin) = self.pins.get(now, &session)
+            && self.resolve(pin.unit) == self.resolve(unit)
+        {
+            let pin = Pin {
+                cached: usage
+                    .cache_read_tokens
+                    .saturating_add(usage.cache_write_tokens),
+                prompt: usage.prompt(),
+                ..pin
+            };
+            self.pins.insert(now, session, pin);
+        }
+    }
+
+    /// Whether the pool knows which quota made a state that a request carries.
+    pub fn knows_state(&mut self, now: Timestamp, state: &[u64]) -> bool {
+        self.begin(now);
+        state
+            .iter()
+            .any(|id| self.origins.get(self.now, id).is_some())
+    }
+}
