@@ -26,7 +26,10 @@ pub mod model;
 mod server;
 mod time;
 
-pub use config::{AnswerConfig, ConfigError, ModelClass, Organisation, SimConfig, SimKey, Spread};
+pub use config::{
+    AnswerConfig, ConfigError, DayReset, HeaderStyle, ModelClass, Organisation, Ramp, SimConfig,
+    SimKey, Spread,
+};
 pub use dialect::{Dialect, Endpoint};
 pub use fault::{Fault, FaultWindow};
 pub use limits::{Algorithm, Dimension, Limits};

@@ -1,11 +1,14 @@
 //! What is simulated: organisations, their keys and limits, and how answers look.
 
+mod behaviour;
 pub(crate) mod millis;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use behaviour::{DayReset, HeaderStyle, Ramp};
 
 use crate::{Algorithm, Dialect, FaultWindow, Limits};
 
@@ -66,6 +69,28 @@ pub struct Organisation {
     /// the answer begins. Default 100.
     #[serde(default = "hundred")]
     pub input_estimate_percent: u64,
+    /// How its answers show the quota. Default as the dialect does.
+    #[serde(default)]
+    pub headers: HeaderStyle,
+    /// Now and then, by the seed, a header of the quota is wrong: `remaining` missing or negative, a
+    /// limit of -1. A gateway must not be fooled by it.
+    #[serde(default)]
+    pub odd_headers: bool,
+    /// A bound on how fast its use may grow. Default none.
+    #[serde(default)]
+    pub ramp: Option<Ramp>,
+    /// Whether input that is read from the prompt cache counts in the limits. By default it does at
+    /// OpenAI and does not at Anthropic; `false` at OpenAI is Groq's rule.
+    #[serde(default)]
+    pub cache_reads_count: Option<bool>,
+    /// When daily counters start anew, whatever the algorithm of the others. By default the fixed
+    /// algorithms turn at UTC midnight and the others know no midnight.
+    #[serde(default)]
+    pub day_reset: Option<DayReset>,
+    /// Answers of the Messages API begin with a thinking block whose signature only this organisation
+    /// takes back.
+    #[serde(default)]
+    pub thinking: bool,
 }
 
 /// Models that share counters apart from the organisation's other models.
@@ -273,6 +298,24 @@ impl SimConfig {
         self
     }
 
+    /// Shows the quota in this style in every organisation so far.
+    #[must_use]
+    pub fn with_headers(mut self, headers: HeaderStyle) -> Self {
+        for organisation in &mut self.organisations {
+            organisation.headers = headers;
+        }
+        self
+    }
+
+    /// Lets answers begin with a thinking block in every organisation so far.
+    #[must_use]
+    pub fn with_thinking(mut self) -> Self {
+        for organisation in &mut self.organisations {
+            organisation.thinking = true;
+        }
+        self
+    }
+
     /// Sets the length of a minute.
     #[must_use]
     pub fn with_minute(mut self, minute: Duration) -> Self {
@@ -332,6 +375,12 @@ impl Organisation {
             model_classes: Vec::new(),
             models: Vec::new(),
             input_estimate_percent: hundred(),
+            headers: HeaderStyle::default(),
+            odd_headers: false,
+            ramp: None,
+            cache_reads_count: None,
+            day_reset: None,
+            thinking: false,
         }
     }
 }

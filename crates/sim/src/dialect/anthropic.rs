@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::ids::Ids;
+use super::ids::{Ids, Mark};
 use super::stream::{Frame, named};
 use super::{AnswerFacts, Usage, json};
 
@@ -12,6 +12,46 @@ fn stop_reason(facts: &AnswerFacts<'_>) -> &'static str {
     } else {
         "end_turn"
     }
+}
+
+/// What every thinking block says.
+const THOUGHT: &str = "The key with room answers.";
+
+/// The signature of the answer's thinking block: drawn after the id of the message.
+fn signature(facts: &AnswerFacts<'_>) -> String {
+    thinking_signature(facts.seed, facts.mark)
+}
+
+/// The signature of the thinking block in the answer with this seed.
+pub(crate) fn thinking_signature(seed: u64, mark: &Mark) -> String {
+    let mut ids = Ids::new(seed);
+    ids.message();
+    ids.signature(mark)
+}
+
+/// The events of a thinking block, which is the first of its message.
+fn thinking_events(facts: &AnswerFacts<'_>) -> [Bytes; 4] {
+    let delta = |delta: &str| {
+        let data = format!(r#"{{"type":"content_block_delta","index":0,"delta":{{{delta}}}}}"#);
+        named("content_block_delta", &data)
+    };
+    [
+        named(
+            "content_block_start",
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
+        ),
+        delta(&format!(
+            r#""type":"thinking_delta","thinking":"{THOUGHT}""#
+        )),
+        delta(&format!(
+            r#""type":"signature_delta","signature":"{}""#,
+            signature(facts)
+        )),
+        named(
+            "content_block_stop",
+            r#"{"type":"content_block_stop","index":0}"#,
+        ),
+    ]
 }
 
 /// `usage` with as many output tokens as are known by then.
@@ -30,8 +70,16 @@ fn usage(usage: Usage, output: u64) -> String {
 /// The answer to `POST /v1/messages`.
 pub(crate) fn message(facts: &AnswerFacts<'_>) -> Bytes {
     let text = facts.text.piece(0, facts.usage.output);
+    let thinking = if facts.thinking {
+        format!(
+            r#"{{"type":"thinking","thinking":"{THOUGHT}","signature":"{}"}},"#,
+            signature(facts)
+        )
+    } else {
+        String::new()
+    };
     format!(
-        r#"{{"model":{},"id":"{}","type":"message","role":"assistant","content":[{{"type":"text","text":{}}}],"stop_reason":"{}","stop_sequence":null,"usage":{}}}"#,
+        r#"{{"model":{},"id":"{}","type":"message","role":"assistant","content":[{thinking}{{"type":"text","text":{}}}],"stop_reason":"{}","stop_sequence":null,"usage":{}}}"#,
         json(facts.model),
         Ids::new(facts.seed).message(),
         json(&text),
@@ -49,8 +97,21 @@ pub(crate) fn frame(facts: &AnswerFacts<'_>) -> Frame {
         Ids::new(facts.seed).message(),
         usage(facts.usage, 1.min(facts.usage.output)),
     );
-    let block_start =
-        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+    let mut prologue = vec![named("message_start", &start)];
+    let ping = named("ping", r#"{"type": "ping"}"#);
+    let text_index = u64::from(facts.thinking);
+    let text_start = format!(
+        r#"{{"type":"content_block_start","index":{text_index},"content_block":{{"type":"text","text":""}}}}"#
+    );
+    let text_start = named("content_block_start", &text_start);
+    if facts.thinking {
+        let [begin, rest @ ..] = thinking_events(facts);
+        prologue.extend([begin, ping]);
+        prologue.extend(rest);
+        prologue.push(text_start);
+    } else {
+        prologue.extend([text_start, ping]);
+    }
     let Usage {
         input,
         cache_write,
@@ -62,14 +123,10 @@ pub(crate) fn frame(facts: &AnswerFacts<'_>) -> Frame {
         stop_reason(facts),
     );
     Frame {
-        prologue: vec![
-            named("message_start", &start),
-            named("content_block_start", block_start),
-            named("ping", r#"{"type": "ping"}"#),
-        ],
-        render: Box::new(|_, text| {
+        prologue,
+        render: Box::new(move |_, text| {
             let data = format!(
-                r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":{}}}}}"#,
+                r#"{{"type":"content_block_delta","index":{text_index},"delta":{{"type":"text_delta","text":{}}}}}"#,
                 json(text)
             );
             named("content_block_delta", &data)
@@ -77,7 +134,7 @@ pub(crate) fn frame(facts: &AnswerFacts<'_>) -> Frame {
         epilogue: vec![
             named(
                 "content_block_stop",
-                r#"{"type":"content_block_stop","index":0}"#,
+                &format!(r#"{{"type":"content_block_stop","index":{text_index}}}"#),
             ),
             named("message_delta", &delta),
             named("message_stop", r#"{"type":"message_stop"}"#),

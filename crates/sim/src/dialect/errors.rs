@@ -1,7 +1,10 @@
 //! Errors as the providers send them: status, type, code and words.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
+use super::quota_headers::Header;
+use super::thinking::ThinkingSignature;
 use super::{Dialect, json};
 
 /// An error answer, before it is given a request id and quota headers.
@@ -53,8 +56,31 @@ impl ProviderError {
         self
     }
 
-    /// The body of an error answer, and of Anthropic's `error` event.
-    pub(crate) fn body(&self, dialect: Dialect, request_id: &str) -> String {
+    /// The wait that the answer names: `retry-after-ms`, else `retry-after` where it is a number of
+    /// seconds; `None` when it names none, or one in another notation that a script asked for.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        if let Some(millis) = self.retry_after_ms {
+            return Some(Duration::from_millis(millis));
+        }
+        let seconds: f64 = self.retry_after.as_deref()?.trim().parse().ok()?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    /// The headers that name the wait.
+    #[must_use]
+    pub fn headers(&self) -> Vec<Header> {
+        let seconds = self.retry_after.as_deref();
+        let seconds = seconds.map(|wait| ("retry-after", wait.to_owned()));
+        let millis = self.retry_after_ms;
+        let millis = millis.map(|wait| ("retry-after-ms", wait.to_string()));
+        seconds.into_iter().chain(millis).collect()
+    }
+
+    /// The body of an error answer, and of Anthropic's `error` event. `request_id` stands in
+    /// Anthropic's only; see [`crate::model::Verdict::request_id`].
+    #[must_use]
+    pub fn body(&self, dialect: Dialect, request_id: &str) -> String {
         let kind = json(&self.kind);
         let message = json(&self.message);
         match dialect {
@@ -239,6 +265,38 @@ pub(crate) fn unknown_model(dialect: Dialect, model: &str) -> ProviderError {
             let message =
                 format!("The model `{model}` does not exist or you do not have access to it.");
             ProviderError::new(404, "invalid_request_error", message).code("model_not_found")
+        }
+    }
+}
+
+/// The response to go on from is not one of this organisation's.
+pub(crate) fn unknown_response(id: &str) -> ProviderError {
+    let message = format!("Previous response with id '{id}' not found.");
+    ProviderError::new(404, "invalid_request_error", message)
+        .param("previous_response_id")
+        .code("previous_response_not_found")
+}
+
+/// A thinking block that another organisation signed, or nobody.
+pub(crate) fn foreign_thinking(at: &ThinkingSignature) -> ProviderError {
+    let (message, block) = (at.message, at.block);
+    let message =
+        format!("messages.{message}.content.{block}: Invalid `signature` in `thinking` block");
+    ProviderError::new(400, "invalid_request_error", message)
+}
+
+/// Use grows faster than the provider allows.
+pub(crate) fn growing_too_fast(dialect: Dialect) -> ProviderError {
+    match dialect {
+        Dialect::Anthropic => {
+            let message = "This request would exceed your organization's maximum usage increase \
+                           rate. Please scale up your usage more gradually.";
+            ProviderError::new(429, "rate_limit_error", message).code("ramp_limit_exceeded")
+        }
+        Dialect::OpenAi => {
+            let message = "Your requests are growing too fast. Slow down, keep a steady rate for a \
+                           while, then raise it gradually.";
+            ProviderError::new(429, "requests", message).code("slow_down")
         }
     }
 }

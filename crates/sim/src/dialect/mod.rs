@@ -6,13 +6,16 @@ pub(crate) mod anthropic;
 pub(crate) mod chat;
 pub(crate) mod embeddings;
 pub(crate) mod errors;
+mod header_styles;
 pub(crate) mod ids;
 pub(crate) mod models;
+pub(crate) mod odd_headers;
 pub(crate) mod quota_headers;
 pub(crate) mod request;
 pub(crate) mod responses;
 pub(crate) mod stream;
 pub(crate) mod text;
+pub(crate) mod thinking;
 
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +99,10 @@ pub(crate) struct AnswerFacts<'a> {
     pub(crate) created: u64,
     /// Seed of this answer's ids.
     pub(crate) seed: u64,
+    /// What the organisation leaves in the state that the answer makes.
+    pub(crate) mark: &'a ids::Mark,
+    /// The answer begins with a thinking block (Messages API).
+    pub(crate) thinking: bool,
     pub(crate) text: &'a text::AnswerText,
     pub(crate) chunk_tokens: u64,
 }

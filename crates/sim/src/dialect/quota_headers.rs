@@ -5,16 +5,17 @@
 
 use std::time::Duration;
 
-use crate::SimTime;
+use super::{Dialect, header_styles};
 use crate::model::meters::Level;
-
-use super::Dialect;
+use crate::{HeaderStyle, SimTime};
 
 /// The counters that one answer shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Quota {
     /// Requests per minute, or per day where only days are limited.
     pub requests: Option<Level>,
+    /// Requests per day.
+    pub requests_per_day: Option<Level>,
     /// Input tokens per minute.
     pub input_tokens: Option<Level>,
     /// Output tokens per minute.
@@ -25,11 +26,11 @@ pub struct Quota {
     pub project_tokens: Option<Level>,
 }
 
-/// A header of an answer.
-pub(crate) type Header = (&'static str, String);
+/// A header of an answer: its name in lower case, and its value.
+pub type Header = (&'static str, String);
 
 /// The names under which a counter's limit, remainder and reset are shown.
-type Names = [&'static str; 3];
+pub(super) type Names = [&'static str; 3];
 
 const ANTHROPIC_REQUESTS: Names = [
     "anthropic-ratelimit-requests-limit",
@@ -51,12 +52,12 @@ const ANTHROPIC_OUTPUT: Names = [
     "anthropic-ratelimit-output-tokens-remaining",
     "anthropic-ratelimit-output-tokens-reset",
 ];
-const OPENAI_REQUESTS: Names = [
+pub(super) const OPENAI_REQUESTS: Names = [
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",
     "x-ratelimit-reset-requests",
 ];
-const OPENAI_TOKENS: Names = [
+pub(super) const OPENAI_TOKENS: Names = [
     "x-ratelimit-limit-tokens",
     "x-ratelimit-remaining-tokens",
     "x-ratelimit-reset-tokens",
@@ -68,10 +69,20 @@ const OPENAI_PROJECT_TOKENS: Names = [
 ];
 
 /// The headers that show `quota` as seen at `now`. With `scaled`, instants keep their fractions.
-pub(crate) fn render(dialect: Dialect, quota: &Quota, now: SimTime, scaled: bool) -> Vec<Header> {
-    match dialect {
-        Dialect::Anthropic => anthropic(quota, scaled),
-        Dialect::OpenAi => openai(quota, now),
+pub(crate) fn render(
+    dialect: Dialect,
+    style: HeaderStyle,
+    quota: &Quota,
+    now: SimTime,
+    scaled: bool,
+) -> Vec<Header> {
+    match (style, dialect) {
+        (HeaderStyle::Dialect, Dialect::Anthropic) => anthropic(quota, scaled),
+        (HeaderStyle::Dialect, Dialect::OpenAi) => openai(quota, now),
+        (HeaderStyle::None, _) => Vec::new(),
+        (HeaderStyle::Azure, _) => header_styles::azure(quota, now),
+        (HeaderStyle::Groq, _) => header_styles::groq(quota, now),
+        (HeaderStyle::Together, _) => header_styles::together(quota),
     }
 }
 
@@ -199,7 +210,13 @@ mod tests {
             output_tokens: Some(level(8000, 7500)),
             ..Quota::default()
         };
-        let headers = render(Dialect::Anthropic, &quota, SimTime::default(), false);
+        let headers = render(
+            Dialect::Anthropic,
+            HeaderStyle::Dialect,
+            &quota,
+            SimTime::default(),
+            false,
+        );
         let get = |name: &str| {
             let name = format!("anthropic-ratelimit-{name}");
             headers
@@ -225,7 +242,7 @@ mod tests {
             ..Quota::default()
         };
         let now = SimTime::from_unix_micros(1_759_999_999_880_001);
-        let headers = render(Dialect::OpenAi, &quota, now, false);
+        let headers = render(Dialect::OpenAi, HeaderStyle::Dialect, &quota, now, false);
         assert!(headers.contains(&("x-ratelimit-reset-requests", "120ms".to_owned())));
         assert!(headers.contains(&("x-ratelimit-remaining-tokens", "1".to_owned())));
         assert_eq!(headers.len(), 6);

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::errors::{self, ProviderError};
+use super::thinking::{self, ThinkingSignature};
 use super::{Dialect, Endpoint};
 
 /// Bytes of body that count as one input token.
@@ -35,6 +36,59 @@ pub struct Request {
     pub input_tokens: u64,
     /// The prompt's prefixes that the client marked for caching, shortest first.
     pub cache_prefixes: Vec<CachePrefix>,
+    /// The response that this one goes on from (Responses).
+    pub previous_response: Option<String>,
+    /// The thinking blocks that the client hands back (Messages).
+    pub thinking: Vec<ThinkingSignature>,
+}
+
+impl Request {
+    /// A request by its numbers alone, for virtual time: no body is ever made.
+    #[must_use]
+    pub fn plain(model: &str, input_tokens: u64, max_tokens: Option<u64>) -> Self {
+        Self {
+            model: model.to_owned(),
+            max_tokens,
+            input_tokens,
+            embedding_inputs: 1,
+            obfuscate: true,
+            ..Self::default()
+        }
+    }
+
+    /// Wants the answer as a stream of events.
+    #[must_use]
+    pub fn streamed(mut self) -> Self {
+        self.stream = true;
+        self
+    }
+
+    /// Marks the first `tokens` of the input for caching. Prefixes with the same `id` are the same
+    /// text; add the shortest first. Fewer than 1024 tokens are not cached, as at the providers.
+    #[must_use]
+    pub fn with_cache_prefix(mut self, id: u64, tokens: u64) -> Self {
+        self.cache_prefixes.push(CachePrefix { hash: id, tokens });
+        self
+    }
+
+    /// Goes on from the response with this id; see [`crate::model::Model::response_id`].
+    #[must_use]
+    pub fn after_response(mut self, id: &str) -> Self {
+        self.previous_response = Some(id.to_owned());
+        self
+    }
+
+    /// Hands back a thinking block with this signature, as the first block of the second message;
+    /// see [`crate::model::Model::thinking_signature`].
+    #[must_use]
+    pub fn after_thinking(mut self, signature: &str) -> Self {
+        self.thinking.push(ThinkingSignature {
+            message: 1,
+            block: self.thinking.len(),
+            signature: signature.to_owned(),
+        });
+        self
+    }
 }
 
 /// How an embedding's vector is written.
@@ -68,6 +122,7 @@ struct Body {
     prompt: Option<IgnoredAny>,
     stream_options: Option<StreamOptions>,
     encoding_format: Option<String>,
+    previous_response_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -127,6 +182,14 @@ pub(crate) fn read(endpoint: Endpoint, body: &[u8]) -> Result<Request, ProviderE
         cache_prefixes: match dialect {
             Dialect::Anthropic => cache_prefixes(body),
             Dialect::OpenAi => Vec::new(),
+        },
+        previous_response: match endpoint {
+            Endpoint::Responses => parsed.previous_response_id,
+            _ => None,
+        },
+        thinking: match endpoint {
+            Endpoint::Messages => thinking::signatures(body),
+            _ => Vec::new(),
         },
     })
 }

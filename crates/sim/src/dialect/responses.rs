@@ -2,10 +2,15 @@
 
 use bytes::Bytes;
 
-use super::ids::Ids;
+use super::ids::{Ids, Mark};
 use super::stream::{Frame, chunk_count, named};
 use super::{AnswerFacts, Usage, json};
 use crate::model::Request;
+
+/// The id of the response with this seed.
+pub(crate) fn response_id(seed: u64, mark: &Mark) -> String {
+    Ids::new(seed).response(mark)
+}
 
 /// Events before the first one with text.
 const PROLOGUE_EVENTS: u64 = 4;
@@ -29,7 +34,7 @@ impl Writer {
             .max_tokens
             .map_or_else(|| "null".to_owned(), |limit| limit.to_string());
         Self {
-            response_id: ids.response(),
+            response_id: ids.response(facts.mark),
             item_id: ids.output_item(),
             created: facts.created,
             model: json(facts.model),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::state::{KeyState, micros};
+use super::meters::Cost;
+use super::state::KeyState;
+use super::state::OrganisationState;
 use super::{FaultScript, Model};
 use crate::{
     AnswerConfig, ConfigError, Counters, Dialect, FaultWindow, Limits, OrganisationCounters,
@@ -40,14 +42,7 @@ impl Model {
         if self.by_secret.contains_key(&key.secret) {
             return Err(ConfigError::DuplicateSecret { index });
         }
-        let algorithm = state.config.algorithm;
-        self.keys.push(KeyState::new(
-            key,
-            organisation,
-            algorithm,
-            self.minute,
-            now,
-        ));
+        self.keys.push(KeyState::new(key, organisation, state, now));
         self.by_secret.insert(key.secret.clone(), index);
         Ok(())
     }
@@ -98,17 +93,55 @@ impl Model {
         name: &str,
         limits: Limits,
     ) -> Result<(), UnknownName> {
-        let minute = self.minute;
-        let mut named = self
-            .organisations
-            .iter_mut()
-            .filter(|state| state.config.name == name);
-        if let Some(state) = named.next() {
-            state.set_limits(limits, minute, now);
-            return Ok(());
-        }
-        let position = self.position(name)?;
-        self.parties(position).1.set_limits(limits, minute, now);
+        self.organisation_of(name)?.set_limits(limits, now);
+        Ok(())
+    }
+
+    /// An organisation, named itself or by one of its keys.
+    fn organisation_of(&mut self, name: &str) -> Result<&mut OrganisationState, UnknownName> {
+        let mut states = self.organisations.iter();
+        let position = states.position(|state| state.config.name == name);
+        let position = match position {
+            Some(position) => Ok(position),
+            None => self
+                .position(name)
+                .map(|key| self.parties(key).0.organisation),
+        }?;
+        self.organisations
+            .get_mut(position)
+            .ok_or_else(|| UnknownName(name.to_owned()))
+    }
+
+    /// Spends quota of an organisation, named itself or by one of its keys, on somebody else's
+    /// behalf: a colleague's script that shares the account and not the gateway. It counts in the
+    /// limits of models without a class, and never into debt, as what does not fit would have been
+    /// refused to them too; no key's counters see it.
+    pub fn consume(
+        &mut self,
+        now: SimTime,
+        organisation: &str,
+        requests: u64,
+        input_tokens: u64,
+        output_tokens: u64,
+    ) -> Result<(), UnknownName> {
+        let cost = Cost::of_use(requests, input_tokens, output_tokens);
+        self.organisation_of(organisation)?.consume(now, "", &cost);
+        Ok(())
+    }
+
+    /// The same in the limits of the class that `model` belongs to.
+    pub fn consume_of_model(
+        &mut self,
+        now: SimTime,
+        organisation: &str,
+        model: &str,
+        requests: u64,
+        input_tokens: u64,
+        output_tokens: u64,
+    ) -> Result<(), UnknownName> {
+        let cost = Cost::of_use(requests, input_tokens, output_tokens);
+        self.organisation_of(organisation)?
+            .consume(now, model, &cost);
         Ok(())
     }
 
@@ -120,11 +153,9 @@ impl Model {
         limits: Limits,
     ) -> Result<(), UnknownName> {
         let position = self.position(secret)?;
-        let minute_us = micros(self.minute);
         let (key, organisation) = self.parties(position);
         key.limits = limits;
-        key.meters
-            .replace(&limits, organisation.config.algorithm, minute_us, now);
+        key.meters.replace(&limits, organisation.counting, now);
         Ok(())
     }
 
@@ -193,13 +224,12 @@ impl Model {
     /// Sets counters to zero and refills every limit; keys, faults and limits stay. Requests in
     /// flight go on and are still counted as such.
     pub fn reset(&mut self, now: SimTime) {
-        let minute_us = micros(self.minute);
         for organisation in &mut self.organisations {
-            organisation.refill(minute_us, now);
+            organisation.refill(now);
         }
         for position in 0..self.keys.len() {
             let (key, organisation) = self.parties(position);
-            key.refill(organisation.config.algorithm, minute_us, now);
+            key.refill(organisation.counting, now);
             key.counters.reset();
         }
         self.requests = 0;

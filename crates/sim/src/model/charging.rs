@@ -2,12 +2,25 @@
 //!
 //! Anthropic estimates the input when a request starts and corrects it later, counts output as it is
 //! produced, ignores `max_tokens`, and lets cache reads go free. OpenAI takes
-//! max(`max_tokens`, estimate) when it admits a request and gives nothing back.
+//! max(`max_tokens`, estimate) when it admits a request and gives nothing back, for cached input either.
+//! [`crate::Organisation::cache_reads_count`] turns the rule for cache reads round: Groq speaks OpenAI's
+//! dialect and lets them go free.
 
 use super::meters::Cost;
 use crate::dialect::Usage;
 use crate::dialect::request::Request;
-use crate::{Dialect, Endpoint};
+use crate::{Dialect, Endpoint, Organisation};
+
+/// What becomes of the charge for input once the true count is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settlement {
+    /// Nothing: the charge at admission stands.
+    None,
+    /// Corrected; input read from the prompt cache is charged like any other.
+    WithReads,
+    /// Corrected; input read from the prompt cache is free.
+    WithoutReads,
+}
 
 /// How one request is charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +29,7 @@ pub(crate) struct Tariff {
     pub(crate) needed: Cost,
     /// What is charged when it is.
     pub(crate) at_start: Cost,
-    /// The charge for input is an estimate, corrected once the true count is known.
-    corrects_input: bool,
+    settlement: Settlement,
     /// Output counts as it is produced.
     live_output: bool,
     /// Output counts in the counters of input and output together, too.
@@ -25,14 +37,28 @@ pub(crate) struct Tariff {
 }
 
 impl Tariff {
-    pub(crate) fn new(endpoint: Endpoint, request: &Request, estimate_percent: u64) -> Self {
+    /// The tariff of `request`, of which `cache_read` tokens stand in the prompt cache.
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        request: &Request,
+        cache_read: u64,
+        organisation: &Organisation,
+    ) -> Self {
         match endpoint.dialect() {
-            Dialect::Anthropic => Self::anthropic(request, estimate_percent),
-            Dialect::OpenAi => Self::openai(endpoint, request),
+            Dialect::Anthropic => {
+                let counts_reads = organisation.cache_reads_count.unwrap_or(false);
+                Self::anthropic(request, organisation.input_estimate_percent, counts_reads)
+            }
+            Dialect::OpenAi => {
+                let counts_reads = organisation.cache_reads_count.unwrap_or(true);
+                let free = if counts_reads { 0 } else { cache_read };
+                let input = request.input_tokens.saturating_sub(free);
+                Self::openai(endpoint, input, request.max_tokens)
+            }
         }
     }
 
-    fn anthropic(request: &Request, estimate_percent: u64) -> Self {
+    fn anthropic(request: &Request, estimate_percent: u64, counts_reads: bool) -> Self {
         let input = (request.input_tokens.saturating_mul(estimate_percent) / 100).max(1);
         Self {
             needed: Cost {
@@ -47,15 +73,18 @@ impl Tariff {
                 output: 0,
                 tokens: input,
             },
-            corrects_input: true,
+            settlement: if counts_reads {
+                Settlement::WithReads
+            } else {
+                Settlement::WithoutReads
+            },
             live_output: true,
             live_tokens: true,
         }
     }
 
-    fn openai(endpoint: Endpoint, request: &Request) -> Self {
-        let input = request.input_tokens;
-        let reserved = request.max_tokens.unwrap_or(0);
+    fn openai(endpoint: Endpoint, input: u64, max_tokens: Option<u64>) -> Self {
+        let reserved = max_tokens.unwrap_or(0);
         let tokens = input.max(reserved);
         let at_start = Cost {
             requests: 1,
@@ -70,8 +99,8 @@ impl Tariff {
                 ..at_start
             },
             at_start,
-            corrects_input: false,
-            live_output: request.max_tokens.is_none(),
+            settlement: Settlement::None,
+            live_output: max_tokens.is_none(),
             live_tokens: false,
         }
     }
@@ -86,9 +115,14 @@ impl Tariff {
         }
     }
 
-    /// What is still owed, and what is given back, once the input is known. Cache reads are free.
+    /// What is still owed, and what is given back, once the input is known.
     pub(crate) fn correction(&self, usage: Usage) -> Option<(Cost, Cost)> {
-        let actual = usage.input.saturating_add(usage.cache_write);
+        let fresh = usage.input.saturating_add(usage.cache_write);
+        let actual = match self.settlement {
+            Settlement::None => return None,
+            Settlement::WithReads => fresh.saturating_add(usage.cache_read),
+            Settlement::WithoutReads => fresh,
+        };
         let estimated = self.at_start.input;
         let input = |tokens| Cost {
             input: tokens,
@@ -97,6 +131,6 @@ impl Tariff {
         };
         let owed = input(actual.saturating_sub(estimated));
         let given_back = input(estimated.saturating_sub(actual));
-        self.corrects_input.then_some((owed, given_back))
+        Some((owed, given_back))
     }
 }

@@ -1,7 +1,7 @@
 //! The counters of one organisation, model class or key, asked and charged together.
 
-use super::limiter::Limiter;
-use crate::{Algorithm, Dimension, Limits, SimTime};
+use super::limiter::{Counting, Limiter};
+use crate::{Dimension, Limits, SimTime};
 
 /// What a request takes from each kind of counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,6 +14,16 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
+    /// What this much use costs when it is over.
+    pub(crate) fn of_use(requests: u64, input: u64, output: u64) -> Self {
+        Self {
+            requests,
+            input,
+            output,
+            tokens: input.saturating_add(output),
+        }
+    }
+
     fn of(&self, dimension: Dimension) -> u64 {
         match dimension {
             Dimension::Requests | Dimension::RequestsPerDay => self.requests,
@@ -56,13 +66,10 @@ pub(crate) struct MeterSet {
 }
 
 impl MeterSet {
-    pub(crate) fn new(limits: &Limits, algorithm: Algorithm, minute_us: u64, now: SimTime) -> Self {
+    pub(crate) fn new(limits: &Limits, counting: Counting, now: SimTime) -> Self {
         let meter = |dimension| {
             let limit = limits.of(dimension)?;
-            Some((
-                dimension,
-                Limiter::new(algorithm, dimension, limit, minute_us, now),
-            ))
+            Some((dimension, Limiter::new(counting, dimension, limit, now)))
         };
         let meters = Dimension::ALL.into_iter().filter_map(meter).collect();
         Self {
@@ -73,14 +80,8 @@ impl MeterSet {
     }
 
     /// Puts new limits in force. What was used stays used, up to the new limit.
-    pub(crate) fn replace(
-        &mut self,
-        limits: &Limits,
-        algorithm: Algorithm,
-        minute_us: u64,
-        now: SimTime,
-    ) {
-        let mut fresh = Self::new(limits, algorithm, minute_us, now);
+    pub(crate) fn replace(&mut self, limits: &Limits, counting: Counting, now: SimTime) {
+        let mut fresh = Self::new(limits, counting, now);
         fresh.in_flight = self.in_flight;
         for (dimension, limiter) in &mut fresh.meters {
             if let Some((_, old)) = self.meters.iter_mut().find(|(d, _)| d == dimension) {
@@ -92,17 +93,11 @@ impl MeterSet {
     }
 
     /// Forgets all use, but not what is in flight.
-    pub(crate) fn refill(
-        &mut self,
-        limits: &Limits,
-        algorithm: Algorithm,
-        minute_us: u64,
-        now: SimTime,
-    ) {
+    pub(crate) fn refill(&mut self, limits: &Limits, counting: Counting, now: SimTime) {
         let in_flight = self.in_flight;
         *self = Self {
             in_flight,
-            ..Self::new(limits, algorithm, minute_us, now)
+            ..Self::new(limits, counting, now)
         };
     }
 
@@ -156,6 +151,14 @@ impl MeterSet {
     pub(crate) fn charge(&mut self, now: SimTime, cost: &Cost) {
         for (dimension, limiter) in &mut self.meters {
             limiter.charge(now, cost.of(*dimension));
+        }
+    }
+
+    /// Counts `cost` as far as it fits: use by somebody who is refused like everybody else.
+    pub(crate) fn spend(&mut self, now: SimTime, cost: &Cost) {
+        for (dimension, limiter) in &mut self.meters {
+            let left = limiter.remaining(now);
+            limiter.charge(now, cost.of(*dimension).min(left));
         }
     }
 

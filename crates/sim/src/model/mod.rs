@@ -11,8 +11,10 @@ pub(crate) mod cache;
 pub(crate) mod charging;
 pub mod counters;
 mod faults;
+mod headers;
 mod limiter;
 pub(crate) mod meters;
+mod ramp;
 mod refusals;
 mod reply;
 mod state;
@@ -26,8 +28,9 @@ use fastrand::Rng;
 
 pub use crate::dialect::Usage;
 pub use crate::dialect::errors::ProviderError;
-pub use crate::dialect::quota_headers::Quota;
+pub use crate::dialect::quota_headers::{Header, Quota};
 pub use crate::dialect::request::{CachePrefix, Request, VectorFormat};
+pub use crate::dialect::thinking::ThinkingSignature;
 pub use administration::{KeyIdentity, UnknownName};
 pub use meters::Level;
 pub use reply::{Break, Credential, Ending, Grant, Reply, Ticket, Verdict};
@@ -48,6 +51,8 @@ pub struct Model {
     faults: FaultScript,
     minute: Duration,
     rng: Rng,
+    /// Decides which quota headers are odd: apart, so that looking at headers changes no verdict.
+    odd_rng: Rng,
     requests: u64,
     unknown_key: u64,
 }
@@ -65,6 +70,7 @@ impl Model {
             faults: FaultScript::new(config.faults.clone(), now),
             minute: config.minute,
             rng: Rng::with_seed(config.seed),
+            odd_rng: Rng::with_seed(!config.seed),
             requests: 0,
             unknown_key: 0,
         };
@@ -94,6 +100,32 @@ impl Model {
         credential: Credential<'_>,
         request: &Result<Request, ProviderError>,
     ) -> Verdict {
+        self.answer_to(now, endpoint, credential, request.as_ref())
+    }
+
+    /// The same for a request that is known to be well-formed and comes with a key as bearer token:
+    /// the way in for virtual time.
+    pub fn ask(
+        &mut self,
+        now: SimTime,
+        endpoint: Endpoint,
+        secret: &str,
+        request: &Request,
+    ) -> Verdict {
+        let credential = Credential {
+            api_key: None,
+            bearer: Some(secret),
+        };
+        self.answer_to(now, endpoint, credential, Ok(request))
+    }
+
+    fn answer_to(
+        &mut self,
+        now: SimTime,
+        endpoint: Endpoint,
+        credential: Credential<'_>,
+        request: Result<&Request, &ProviderError>,
+    ) -> Verdict {
         self.requests += 1;
         let seed = self.rng.u64(..);
         let position = match self.identify(endpoint, credential) {
@@ -103,13 +135,18 @@ impl Model {
                 return Verdict::refused(seed, error);
             }
         };
-        self.parties(position).0.counters.enter();
         let latency = Duration::from_millis(self.answer.latency_ms.draw(&mut self.rng));
+        let model = request.map_or("", |request| request.model.as_str());
+        let (key, organisation) = self.parties(position);
+        key.counters.enter();
         let mut ticket = Ticket {
             key: position,
+            endpoint,
+            seed,
+            class: organisation.class_of(model),
             admitted: None,
         };
-        let (reply, delay) = self.decide(now, endpoint, credential, request, &mut ticket);
+        let (reply, delay) = self.decide(now, credential, request, &mut ticket);
         self.count_head(position, &reply);
         Verdict {
             seed,
@@ -142,42 +179,39 @@ impl Model {
     fn decide(
         &mut self,
         now: SimTime,
-        endpoint: Endpoint,
         credential: Credential<'_>,
-        request: &Result<Request, ProviderError>,
+        request: Result<&Request, &ProviderError>,
         ticket: &mut Ticket,
     ) -> (Reply, Duration) {
+        let endpoint = ticket.endpoint;
         let dialect = endpoint.dialect();
         if self.parties(ticket.key).0.revoked {
             let revoked = reply::of_fault(dialect, Fault::Unauthorized, credential, "");
             return (revoked, Duration::ZERO);
         }
-        let model = request
-            .as_ref()
-            .map_or("", |request| request.model.as_str());
+        let model = request.map_or("", |request| request.model.as_str());
         let due = self.due(now, ticket.key, endpoint, model);
-        if let Some(due) = due.clone().filter(|due| due.fault.replaces_the_answer()) {
+        let (instead, beside) = match due {
+            Some(due) if due.fault.replaces_the_answer() => (Some(due), None),
+            due => (None, due),
+        };
+        if let Some(due) = instead {
             self.struck(&due, ticket.key);
-            self.charge_failure(now, ticket.key, endpoint, model);
-            let model = request
-                .as_ref()
-                .map_or("", |request| request.model.as_str());
-            return (
-                reply::of_fault(dialect, due.fault, credential, model),
-                Duration::ZERO,
-            );
+            self.charge_failure(now, ticket);
+            let reply = reply::of_fault(dialect, due.fault, credential, model);
+            return (reply, Duration::ZERO);
         }
         let admitted = match request {
-            Ok(request) => self.admit(now, endpoint, request, ticket),
+            Ok(request) => self.admit(now, request, ticket),
             Err(error) => {
-                self.charge_failure(now, ticket.key, endpoint, model);
+                self.charge_failure(now, ticket);
                 Err(error.clone())
             }
         };
         match admitted {
             Err(error) => (Reply::Refusal(error), Duration::ZERO),
             Ok(mut grant) => {
-                let delay = due.map_or(Duration::ZERO, |due| {
+                let delay = beside.map_or(Duration::ZERO, |due| {
                     self.struck(&due, ticket.key);
                     grant.take_fault(dialect, due.fault)
                 });

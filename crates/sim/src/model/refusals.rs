@@ -3,25 +3,49 @@
 use std::time::Duration;
 
 use super::meters::Blocked;
-use crate::dialect::errors::ProviderError;
-use crate::dialect::ids::organisation_uuid;
+use crate::dialect::errors::{self, ProviderError};
 use crate::dialect::quota_headers::go_duration;
-use crate::{Dialect, Dimension, SimTime};
+use crate::{Dialect, Dimension, HeaderStyle, SimTime};
 
 /// Who is limited, and what was asked.
 pub(crate) struct Context<'a> {
     pub(crate) dialect: Dialect,
     pub(crate) organisation: &'a str,
+    /// The organisation as Anthropic names it.
+    pub(crate) uuid: &'a str,
     pub(crate) model: &'a str,
+    pub(crate) style: HeaderStyle,
     pub(crate) scaled: bool,
 }
 
 pub(crate) fn limit_reached(now: SimTime, blocked: &Blocked, at: &Context<'_>) -> ProviderError {
     let wait = blocked.ready_at.map(|ready_at| ready_at.since(now));
-    match at.dialect {
-        Dialect::Anthropic => anthropic(blocked, wait, at),
+    let mut error = match at.dialect {
+        Dialect::Anthropic => anthropic(blocked, at),
         Dialect::OpenAi => openai(blocked, wait, at),
-    }
+    };
+    name_wait(&mut error, wait, at);
+    error
+}
+
+/// The 429 of the bound on growth, with the wait until one more request fits.
+pub(crate) fn ramp_reached(wait: Option<Duration>, at: &Context<'_>) -> ProviderError {
+    let mut error = errors::growing_too_fast(at.dialect);
+    name_wait(&mut error, wait, at);
+    error
+}
+
+/// Puts the wait into the headers that this provider has for it.
+fn name_wait(error: &mut ProviderError, wait: Option<Duration>, at: &Context<'_>) {
+    error.retry_after = wait.map(|wait| seconds(wait, at.scaled).into());
+    let has_millis = match at.style {
+        HeaderStyle::Dialect | HeaderStyle::None => at.dialect == Dialect::OpenAi,
+        HeaderStyle::Azure => true,
+        HeaderStyle::Groq | HeaderStyle::Together => false,
+    };
+    error.retry_after_ms = wait
+        .filter(|_| has_millis)
+        .map(|wait| u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX));
 }
 
 /// What is counted, as Anthropic puts it.
@@ -36,20 +60,18 @@ fn counted(dimension: Dimension) -> &'static str {
     }
 }
 
-fn anthropic(blocked: &Blocked, wait: Option<Duration>, at: &Context<'_>) -> ProviderError {
+fn anthropic(blocked: &Blocked, at: &Context<'_>) -> ProviderError {
     let message = match blocked.dimension {
         Some(dimension) => format!(
             "This request would exceed your organization's rate limit of {} {} (org: {}, model: {}).",
             blocked.limit,
             counted(dimension),
-            organisation_uuid(at.organisation),
+            at.uuid,
             at.model,
         ),
         None => "Number of concurrent connections has exceeded your rate limit.".to_owned(),
     };
-    let mut error = ProviderError::new(429, "rate_limit_error", message);
-    error.retry_after = wait.map(|wait| seconds(wait, at.scaled).into());
-    error
+    ProviderError::new(429, "rate_limit_error", message)
 }
 
 /// What is counted, as OpenAI puts it: words, abbreviation, `error.type`.
@@ -93,11 +115,7 @@ fn openai(blocked: &Blocked, wait: Option<Duration>, at: &Context<'_>) -> Provid
              successfully."
         ),
     };
-    let mut error = with_code(ProviderError::new(429, kind, message));
-    error.retry_after = wait.map(|wait| seconds(wait, at.scaled).into());
-    error.retry_after_ms =
-        wait.map(|wait| u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX));
-    error
+    with_code(ProviderError::new(429, kind, message))
 }
 
 fn with_code(mut error: ProviderError) -> ProviderError {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::charging::Tariff;
 use super::{ProviderError, Request, Usage};
 use crate::dialect::errors;
-use crate::{Dialect, Fault};
+use crate::dialect::ids;
+use crate::{AnswerConfig, Dialect, Endpoint, Fault};
 
 /// The credentials that came with a request.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,6 +47,30 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The grant, if the request is served; its `usage` says what the answer reports.
+    #[must_use]
+    pub fn grant(&self) -> Option<&Grant> {
+        match &self.reply {
+            Reply::Grant(grant) => Some(grant),
+            _ => None,
+        }
+    }
+
+    /// The refusal, if it is one: by a limit, by a fault, or of the request itself.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&ProviderError> {
+        match &self.reply {
+            Reply::Refusal(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The id in `request-id` or `x-request-id`, and in the body of Anthropic's errors.
+    #[must_use]
+    pub fn request_id(&self, dialect: Dialect) -> String {
+        ids::request_id(dialect, self.seed).1
+    }
+
     pub(crate) fn refused(seed: u64, error: ProviderError) -> Self {
         Self {
             seed,
@@ -102,6 +127,10 @@ pub struct Grant {
     pub broken: Option<Break>,
     /// Time between events, instead of the configured one.
     pub chunk_delay: Option<Duration>,
+    /// Output tokens in one event of a stream; the last one may carry fewer. At least 1.
+    pub chunk_tokens: u64,
+    /// Time between two events that carry text, a fault's slowness included.
+    pub pace: Duration,
     /// The content type is a wrong one.
     pub wrong_content_type: bool,
     is_stream: bool,
@@ -135,8 +164,10 @@ impl Break {
 }
 
 impl Grant {
-    pub(crate) fn new(usage: Usage, request: &Request) -> Self {
+    pub(crate) fn new(usage: Usage, request: &Request, answer: &AnswerConfig) -> Self {
         Self {
+            chunk_tokens: answer.chunk_tokens.max(1),
+            pace: answer.chunk_delay,
             usage,
             cut_short: request.max_tokens == Some(usage.output),
             broken: None,
@@ -147,11 +178,21 @@ impl Grant {
         }
     }
 
+    /// The output tokens of each event of a stream that carries text, in order: what
+    /// [`super::Model::produce`] is to be told, `pace` apart. They sum to `usage.output`.
+    pub fn chunks(&self) -> impl Iterator<Item = u64> + use<> {
+        let (output, chunk) = (self.usage.output, self.chunk_tokens.max(1));
+        (0..output.div_ceil(chunk)).map(move |number| chunk.min(output - number * chunk))
+    }
+
     /// Applies a fault that leaves the grant standing; returns what it adds to the time to the head.
     pub(crate) fn take_fault(&mut self, dialect: Dialect, fault: Fault) -> Duration {
         match fault {
             Fault::SlowHead { delay } => return delay,
-            Fault::SlowEvents { delay } => self.chunk_delay = Some(delay),
+            Fault::SlowEvents { delay } => {
+                self.chunk_delay = Some(delay);
+                self.pace = delay;
+            }
             Fault::ResetMidStream { after_events } => {
                 self.broken = Some(Break::Reset(after_events));
             }
@@ -186,13 +227,16 @@ impl Grant {
 #[must_use = "a request that is never finished stays in flight"]
 pub struct Ticket {
     pub(crate) key: usize,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) seed: u64,
+    /// The class of the model that was asked for.
+    pub(crate) class: usize,
     pub(crate) admitted: Option<Admitted>,
 }
 
 /// What an admitted request has to do with the counters.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    pub(crate) class: usize,
     pub(crate) tariff: Tariff,
     /// The input has not been corrected yet.
     pub(crate) uncorrected: Option<Usage>,

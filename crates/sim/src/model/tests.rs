@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::*;
-use crate::dialect::quota_headers;
 use crate::{Algorithm, Dialect, FaultWindow, Limits, ModelClass, Spread};
 
 const KEY: &str = "sk-test-1";
@@ -539,9 +538,8 @@ fn headers_follow_the_counters_of_the_organisation() {
     );
     let mut ticket = verdict.ticket.unwrap();
     model.produce(at(0), &mut ticket, 1000);
-    let quota = model.quota(at(0), &ticket);
+    let headers = model.headers(at(0), &ticket);
     model.finish(at(0), ticket, Ending::Complete);
-    let headers = quota_headers::render(Dialect::Anthropic, &quota, at(0), false);
     let get = |name: &str| {
         let name = format!("anthropic-ratelimit-{name}");
         headers

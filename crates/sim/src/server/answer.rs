@@ -44,6 +44,8 @@ pub(super) fn write(
             },
             _,
         ) => {
+            let identity = in_flight.with_model(|model, _, ticket| model.identity_headers(ticket));
+            head.add(identity.unwrap_or_default());
             for (name, value) in &headers {
                 head.set(name, value);
             }
@@ -51,15 +53,14 @@ pub(super) fn write(
             head.with_body(status, None, body)
         }
         (Reply::Refusal(error), _) | (Reply::Grant(_), Err(error)) => {
-            if error.quota_headers && asked.endpoint.is_inference() {
-                head.show_quota(&mut in_flight);
-            }
+            let headers = in_flight
+                .with_model(|model, now, ticket| model.refusal_headers(now, ticket, &error));
+            head.add(headers.unwrap_or_default());
             head.with_error(&error, Some(in_flight))
         }
         (Reply::Grant(grant), Ok(request)) => {
-            if asked.endpoint.is_inference() {
-                head.show_quota(&mut in_flight);
-            }
+            let headers = in_flight.with_model(|model, now, ticket| model.headers(now, ticket));
+            head.add(headers.unwrap_or_default());
             let writer = Writer {
                 endpoint: asked.endpoint,
                 path: asked.path,
@@ -93,18 +94,21 @@ impl Writer<'_> {
             let error = stream::fault_error(self.endpoint, code.as_deref());
             return head.with_error(&error, Some(in_flight));
         }
-        let config = in_flight.with_model(|model, now, _| (model.answer().clone(), now));
-        let (config, now) = config.unwrap_or_default();
-        let tokens = grant.usage.output;
-        let text = AnswerText::new(config.text.map(Into::into), tokens);
+        let known = in_flight.with_model(|model, now, ticket| {
+            (model.answer().text.clone(), model.origin(ticket), now)
+        });
+        let (text, origin, now) = known.unwrap_or_default();
+        let text = AnswerText::new(text.map(Into::into), grant.usage.output);
         let facts = AnswerFacts {
             model: &request.model,
             usage: grant.usage,
             cut_short: grant.cut_short,
             created: now.as_unix_seconds(),
             seed: self.seed,
+            mark: &origin.mark,
+            thinking: origin.thinking,
             text: &text,
-            chunk_tokens: config.chunk_tokens,
+            chunk_tokens: grant.chunk_tokens,
         };
         let events = request
             .stream
@@ -126,7 +130,7 @@ impl Writer<'_> {
                 let error = stream::fault_error(endpoint, code.as_deref());
                 stream::error_event(endpoint, &error, &request_id, sent)
             }),
-            pace: grant.chunk_delay.unwrap_or(config.chunk_delay),
+            pace: grant.pace,
             in_flight: Some(in_flight),
             control: connection,
             state: State::Sending(0),

@@ -1,7 +1,8 @@
 //! The same control over HTTP, for other processes: JSON under `/__sim/`.
 //!
 //! `GET counters`, `GET requests`; `POST faults {key?, faults}`, `limits {name, limits}`,
-//! `key-limits {key, limits}`, `revoke {key}`, `restore {key}`, `answer {…}`, `reset`;
+//! `key-limits {key, limits}`, `consume {name, model?, requests?, inputTokens?,
+//! outputTokens?}`, `revoke {key}`, `restore {key}`, `answer {…}`, `reset`;
 //! `DELETE faults`. Changes answer `{}`; what cannot be done answers 400 or 404 with `{"error"}`.
 
 use std::sync::Arc;
@@ -40,6 +41,22 @@ struct LimitsCommand {
 struct KeyLimitsCommand {
     key: String,
     limits: Limits,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ConsumeCommand {
+    /// An organisation, or one of its keys.
+    name: String,
+    /// Whose class pays; the limits of models without a class when absent.
+    #[serde(default)]
+    model: String,
+    #[serde(default)]
+    requests: u64,
+    #[serde(default)]
+    input_tokens: u64,
+    #[serde(default)]
+    output_tokens: u64,
 }
 
 #[derive(Deserialize)]
@@ -142,6 +159,16 @@ fn run(sim: &Sim, method: &Method, command: &str, body: &[u8]) -> Result<String,
         ("POST", "key-limits") => {
             let command: KeyLimitsCommand = parse(body)?;
             sim.set_key_limits(&command.key, command.limits)?;
+        }
+        ("POST", "consume") => {
+            let ConsumeCommand {
+                name,
+                model,
+                requests,
+                input_tokens,
+                output_tokens,
+            } = parse(body)?;
+            sim.consume_of_model(&name, &model, requests, input_tokens, output_tokens)?;
         }
         ("POST", "revoke") => sim.revoke(&parse::<KeyCommand>(body)?.key)?,
         ("POST", "restore") => sim.restore(&parse::<KeyCommand>(body)?.key)?,

@@ -62,6 +62,41 @@ impl Sim {
             .with_model(|model, now| model.set_key_limits(now, secret, limits))
     }
 
+    /// Spends quota of an organisation, named itself or by one of its keys, on somebody else's behalf;
+    /// never into debt. See [`crate::model::Model::consume`].
+    pub fn consume(
+        &self,
+        organisation: &str,
+        requests: u64,
+        input_tokens: u64,
+        output_tokens: u64,
+    ) -> Result<(), UnknownName> {
+        self.0.with_model(|model, now| {
+            model.consume(now, organisation, requests, input_tokens, output_tokens)
+        })
+    }
+
+    /// The same in the limits of the class that `model` belongs to.
+    pub fn consume_of_model(
+        &self,
+        organisation: &str,
+        model: &str,
+        requests: u64,
+        input_tokens: u64,
+        output_tokens: u64,
+    ) -> Result<(), UnknownName> {
+        self.0.with_model(|state, now| {
+            state.consume_of_model(
+                now,
+                organisation,
+                model,
+                requests,
+                input_tokens,
+                output_tokens,
+            )
+        })
+    }
+
     /// Adds a key to an organisation that is there.
     pub fn add_key(&self, key: &SimKey) -> Result<(), ConfigError> {
         self.0.with_model(|model, now| model.add_key(now, key))

@@ -9,9 +9,8 @@ use http::{HeaderMap, Response, StatusCode};
 use super::body::SimBody;
 use super::shared::InFlight;
 use crate::Dialect;
-use crate::dialect::ids::{Ids, organisation_uuid};
-use crate::dialect::quota_headers;
-use crate::model::ProviderError;
+use crate::dialect::ids;
+use crate::model::{Header, ProviderError};
 
 /// The type of a JSON body.
 pub(super) const JSON: &str = "application/json";
@@ -29,11 +28,7 @@ pub(super) struct Head {
 impl Head {
     /// A head with a request id drawn from `seed`.
     pub(super) fn new(dialect: Dialect, seed: u64) -> Self {
-        let mut ids = Ids::new(!seed);
-        let (name, request_id) = match dialect {
-            Dialect::Anthropic => ("request-id", ids.anthropic_request()),
-            Dialect::OpenAi => ("x-request-id", ids.openai_request()),
-        };
+        let (name, request_id) = ids::request_id(dialect, seed);
         let mut head = Self {
             dialect,
             headers: HeaderMap::with_capacity(24),
@@ -50,48 +45,17 @@ impl Head {
         }
     }
 
-    /// Adds whose key it was, and how long the answer took.
-    pub(super) fn identify(&mut self, in_flight: &mut InFlight, took: Duration) {
-        let identity = in_flight.with_model(|model, _, ticket| model.identity(ticket));
-        let Some(identity) = identity else { return };
-        match self.dialect {
-            Dialect::Anthropic => {
-                let organisation = organisation_uuid(&identity.organisation);
-                self.put("anthropic-organization-id", organisation);
-                if let Some(workspace) = identity.workspace {
-                    self.put("anthropic-workspace-id", workspace);
-                }
-            }
-            Dialect::OpenAi => {
-                self.put("openai-organization", identity.organisation);
-                if let Some(workspace) = identity.workspace {
-                    self.put("openai-project", workspace);
-                }
-                self.put("openai-processing-ms", took.as_millis().to_string());
-                self.put("openai-version", "2020-10-01");
-            }
+    /// Adds how long the answer took, which OpenAI shows.
+    pub(super) fn took(&mut self, took: Duration) {
+        if self.dialect == Dialect::OpenAi {
+            self.put("openai-processing-ms", took.as_millis().to_string());
         }
     }
 
-    /// Adds the state of the quota.
-    pub(super) fn show_quota(&mut self, in_flight: &mut InFlight) {
-        let dialect = self.dialect;
-        let headers = in_flight.with_model(|model, now, ticket| {
-            let quota = model.quota(now, ticket);
-            quota_headers::render(dialect, &quota, now, model.is_scaled())
-        });
-        for (name, value) in headers.unwrap_or_default() {
+    /// Adds headers that the model wrote.
+    pub(super) fn add(&mut self, headers: Vec<Header>) {
+        for (name, value) in headers {
             self.put(name, value);
-        }
-    }
-
-    /// Adds how long the client should wait.
-    pub(super) fn ask_to_wait(&mut self, error: &ProviderError) {
-        if let Some(wait) = &error.retry_after {
-            self.put("retry-after", wait.as_ref());
-        }
-        if let Some(millis) = error.retry_after_ms {
-            self.put("retry-after-ms", millis.to_string());
         }
     }
 
@@ -127,7 +91,7 @@ impl Head {
         error: &ProviderError,
         in_flight: Option<InFlight>,
     ) -> Response<SimBody> {
-        self.ask_to_wait(error);
+        self.add(error.headers());
         let body = Bytes::from(error.body(self.dialect, &self.request_id));
         self.with_body(error.status, Some(JSON), SimBody::whole(body, in_flight))
     }

@@ -96,7 +96,7 @@ async fn serve(
         }
         return pending().await;
     }
-    answer_head.identify(&mut in_flight, shared.elapsed().saturating_sub(arrived));
+    answer_head.took(shared.elapsed().saturating_sub(arrived));
     let asked = answer::Asked {
         endpoint,
         path: head.uri.path(),

@@ -4,6 +4,7 @@
 //! Whether a request may begin is asked beforehand, with [`Limiter::ready_at`].
 
 mod bucket;
+mod day;
 mod fixed_window;
 mod slices;
 mod sliding;
@@ -11,14 +12,27 @@ mod sliding;
 mod tests;
 
 use bucket::Bucket;
-use fixed_window::FixedWindow;
+use fixed_window::{FixedWindow, Turn};
 use slices::Slices;
 use sliding::Sliding;
 
-use crate::{Algorithm, Dimension, SimTime};
+use crate::{Algorithm, DayReset, Dimension, SimTime};
 
 /// Minutes in a day.
 const DAY_MINUTES: u64 = 1440;
+
+/// A minute that is not shortened, in microseconds: only then has a day a midnight in some zone.
+const REAL_MINUTE_US: u64 = 60_000_000;
+
+/// By which windows an organisation counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counting {
+    pub(crate) algorithm: Algorithm,
+    /// The length of the simulated minute in microseconds.
+    pub(crate) minute_us: u64,
+    /// The midnight of daily counters, where there is one.
+    pub(crate) day_reset: Option<DayReset>,
+}
 
 /// A counter over one dimension.
 #[derive(Debug)]
@@ -48,25 +62,28 @@ macro_rules! each {
 }
 
 impl Limiter {
-    /// An unused counter. `minute_us` is the length of the simulated minute in microseconds.
-    pub(crate) fn new(
-        algorithm: Algorithm,
-        dimension: Dimension,
-        limit: u64,
-        minute_us: u64,
-        now: SimTime,
-    ) -> Self {
+    /// An unused counter.
+    pub(crate) fn new(counting: Counting, dimension: Dimension, limit: u64, now: SimTime) -> Self {
+        let Counting {
+            algorithm,
+            minute_us,
+            day_reset,
+        } = counting;
         let minutes = if dimension.is_daily() { DAY_MINUTES } else { 1 };
         let window_us = minute_us.saturating_mul(minutes).max(1);
-        let kind = match algorithm {
-            Algorithm::Bucket => Kind::Bucket(Bucket::new(limit, window_us, now)),
-            Algorithm::PerSecondSlices if dimension == Dimension::Requests => {
+        let fixed = |turn| Kind::FixedWindow(FixedWindow::new(limit, turn));
+        let midnight = day_reset.filter(|_| dimension.is_daily());
+        let kind = match (midnight, algorithm) {
+            (Some(DayReset::Pacific), _) if minute_us == REAL_MINUTE_US => fixed(Turn::PacificDay),
+            (Some(_), _) => fixed(Turn::Every(window_us)),
+            (None, Algorithm::Bucket) => Kind::Bucket(Bucket::new(limit, window_us, now)),
+            (None, Algorithm::PerSecondSlices) if dimension == Dimension::Requests => {
                 Kind::Slices(Slices::new(limit, window_us))
             }
-            Algorithm::FixedMinute | Algorithm::PerSecondSlices => {
-                Kind::FixedWindow(FixedWindow::new(limit, window_us))
+            (None, Algorithm::FixedMinute | Algorithm::PerSecondSlices) => {
+                fixed(Turn::Every(window_us))
             }
-            Algorithm::Sliding => Kind::Sliding(Sliding::new(limit, window_us)),
+            (None, Algorithm::Sliding) => Kind::Sliding(Sliding::new(limit, window_us)),
         };
         Self { limit, kind }
     }

@@ -3,7 +3,7 @@
 //! Worked example: 90 per minute. Seconds admit 1, 2, 1, 2, … requests: a burst of three fails
 //! although the headers, which speak of the minute, still show 87 remaining.
 
-use super::fixed_window::FixedWindow;
+use super::fixed_window::{FixedWindow, Turn};
 use crate::SimTime;
 
 /// Slices in one window.
@@ -25,7 +25,7 @@ impl Slices {
             slice_us: (window_us / SLICES).max(1),
             index: 0,
             used: 0,
-            minute: FixedWindow::new(limit, window_us),
+            minute: FixedWindow::new(limit, Turn::Every(window_us)),
         }
     }
 

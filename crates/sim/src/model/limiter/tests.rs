@@ -13,7 +13,20 @@ fn at(seconds: f64) -> SimTime {
 }
 
 fn limiter(algorithm: Algorithm, limit: u64) -> Limiter {
-    Limiter::new(algorithm, Dimension::Requests, limit, MINUTE_US, at(0.0))
+    Limiter::new(
+        counting(algorithm, MINUTE_US),
+        Dimension::Requests,
+        limit,
+        at(0.0),
+    )
+}
+
+fn counting(algorithm: Algorithm, minute_us: u64) -> Counting {
+    Counting {
+        algorithm,
+        minute_us,
+        day_reset: None,
+    }
 }
 
 /// Charges one if it fits; whether it did.
@@ -186,7 +199,10 @@ fn the_promised_instant_is_the_first_at_which_one_more_fits() {
 #[test]
 fn a_daily_limit_runs_over_a_day_of_simulated_minutes() {
     let second_us = MINUTE_US / 60;
-    let day = |algorithm| Limiter::new(algorithm, Dimension::RequestsPerDay, 2, second_us, at(0.0));
+    let day = |algorithm| {
+        let counting = counting(algorithm, second_us);
+        Limiter::new(counting, Dimension::RequestsPerDay, 2, at(0.0))
+    };
     let mut bucket = day(Algorithm::Bucket);
     bucket.charge(at(0.0), 2);
     // A minute of one second makes a day of 24 real minutes.
