@@ -79,17 +79,23 @@ impl MeterSet {
         }
     }
 
-    /// Puts new limits in force. What was used stays used, up to the new limit.
+    /// Puts new limits in force. What was used of a counter that stays limited stays used.
     pub(crate) fn replace(&mut self, limits: &Limits, counting: Counting, now: SimTime) {
-        let mut fresh = Self::new(limits, counting, now);
-        fresh.in_flight = self.in_flight;
-        for (dimension, limiter) in &mut fresh.meters {
-            if let Some((_, old)) = self.meters.iter_mut().find(|(d, _)| d == dimension) {
-                let used = old.limit().saturating_sub(old.remaining(now));
-                limiter.charge(now, used.min(limiter.limit()));
-            }
-        }
-        *self = fresh;
+        let mut before = std::mem::take(&mut self.meters);
+        let meter = |dimension| {
+            let limit = limits.of(dimension)?;
+            let known = before.iter().position(|(known, _)| *known == dimension);
+            let limiter = match known.map(|position| before.swap_remove(position)) {
+                Some((_, mut limiter)) => {
+                    limiter.set_limit(now, limit);
+                    limiter
+                }
+                None => Limiter::new(counting, dimension, limit, now),
+            };
+            Some((dimension, limiter))
+        };
+        self.meters = Dimension::ALL.into_iter().filter_map(meter).collect();
+        self.max_concurrent = limits.max_concurrent;
     }
 
     /// Forgets all use, but not what is in flight.
@@ -154,12 +160,18 @@ impl MeterSet {
         }
     }
 
-    /// Counts `cost` as far as it fits: use by somebody who is refused like everybody else.
-    pub(crate) fn spend(&mut self, now: SimTime, cost: &Cost) {
+    /// Counts `cost` as far as it fits: use by somebody who is refused like everybody else. Returns
+    /// the requests that fitted in all counters.
+    pub(crate) fn spend(&mut self, now: SimTime, cost: &Cost) -> u64 {
+        let mut requests = cost.requests;
         for (dimension, limiter) in &mut self.meters {
-            let left = limiter.remaining(now);
-            limiter.charge(now, cost.of(*dimension).min(left));
+            let taken = cost.of(*dimension).min(limiter.remaining(now));
+            limiter.charge(now, taken);
+            if dimension.counts_requests() {
+                requests = requests.min(taken);
+            }
         }
+        requests
     }
 
     /// Counts a request that was turned away, but never into debt: or a client that insists would

@@ -81,9 +81,9 @@ impl OrganisationState {
     /// Counts somebody else's use in the class of `model`.
     pub(crate) fn consume(&mut self, now: SimTime, model: &str, cost: &Cost) {
         let class = self.class_of(model);
-        self.meters(class).spend(now, cost);
+        let requests = self.meters(class).spend(now, cost);
         if let Some(growth) = &mut self.growth {
-            growth.charge(now, cost.requests);
+            growth.charge(now, requests);
         }
     }
 

@@ -78,6 +78,14 @@ impl Bucket {
         self.level = (self.level + self.scaled(amount)).min(self.capacity());
     }
 
+    /// What was used stays used, up to the new limit.
+    pub(super) fn set_limit(&mut self, now: SimTime, limit: u64) {
+        self.refill(now);
+        let used = self.capacity() - self.level;
+        self.limit = limit;
+        self.level = (self.capacity() - used).max(0);
+    }
+
     pub(super) fn remaining(&mut self, now: SimTime) -> u64 {
         self.refill(now);
         let whole = self

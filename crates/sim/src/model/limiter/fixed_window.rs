@@ -83,6 +83,10 @@ impl FixedWindow {
         self.used = self.used.saturating_sub(amount);
     }
 
+    pub(super) fn set_limit(&mut self, _: SimTime, limit: u64) {
+        self.limit = limit;
+    }
+
     pub(super) fn remaining(&mut self, now: SimTime) -> u64 {
         self.roll(now);
         self.limit.saturating_sub(self.used)

@@ -114,6 +114,12 @@ impl Limiter {
         each!(self, inner => inner.refund(now, amount));
     }
 
+    /// Puts another limit in force; what was used stays used, and keeps its date.
+    pub(crate) fn set_limit(&mut self, now: SimTime, limit: u64) {
+        self.limit = limit;
+        each!(self, inner => inner.set_limit(now, limit));
+    }
+
     /// What a quota header would call "remaining"; never negative.
     pub(crate) fn remaining(&mut self, now: SimTime) -> u64 {
         each!(self, inner => inner.remaining(now))

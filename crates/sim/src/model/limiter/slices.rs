@@ -79,6 +79,11 @@ impl Slices {
         self.minute.refund(now, amount);
     }
 
+    pub(super) fn set_limit(&mut self, now: SimTime, limit: u64) {
+        self.limit = limit;
+        self.minute.set_limit(now, limit);
+    }
+
     pub(super) fn remaining(&mut self, now: SimTime) -> u64 {
         self.minute.remaining(now)
     }

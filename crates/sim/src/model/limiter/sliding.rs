@@ -110,6 +110,10 @@ impl Sliding {
         }
     }
 
+    pub(super) fn set_limit(&mut self, _: SimTime, limit: u64) {
+        self.limit = limit;
+    }
+
     pub(super) fn remaining(&mut self, now: SimTime) -> u64 {
         self.expire(now);
         self.limit.saturating_sub(self.used)
