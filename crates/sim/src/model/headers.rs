@@ -5,7 +5,7 @@
 //! `anthropic-organization-id`, `anthropic-ratelimit-requests-limit: 50`, `…-remaining: 49` and
 //! `…-reset: 2027-01-15T08:00:02Z`; a refusal the same and `retry-after: 2`.
 
-use super::{Header, Model, ProviderError, Quota, Ticket};
+use super::{Header, Model, ProviderError, Quota, Reply, Ticket, Verdict};
 use crate::dialect::ids::Mark;
 use crate::dialect::{anthropic, odd_headers, quota_headers, responses};
 use crate::{Dialect, Dimension, SimTime};
@@ -19,6 +19,18 @@ pub(crate) struct Origin {
 }
 
 impl Model {
+    /// The headers of whatever `verdict` answers: those of an answer or of a refusal. Of an answer
+    /// that a script puts word for word they are the ones before its own; a hang or a reset has none.
+    pub fn headers_of(&mut self, now: SimTime, verdict: &Verdict) -> Vec<Header> {
+        match (&verdict.ticket, &verdict.reply) {
+            (Some(ticket), Reply::Grant(_)) => self.headers(now, ticket),
+            (Some(ticket), Reply::Refusal(error)) => self.refusal_headers(now, ticket, error),
+            (None, Reply::Refusal(error)) => error.headers(),
+            (Some(ticket), Reply::Verbatim { .. }) => self.identity_headers(ticket),
+            _ => Vec::new(),
+        }
+    }
+
     /// The headers of an answer that is granted: whose key it was, and the state of the quota. The
     /// server adds the request's id, `openai-processing-ms`, and what describes the body.
     pub fn headers(&mut self, now: SimTime, ticket: &Ticket) -> Vec<Header> {

@@ -4,6 +4,30 @@
 //! answer is written, [`Model::produce`] counts its output; [`Model::finish`] ends it. The server
 //! around it adds nothing but bytes and waiting, so that the same model can judge a pool in virtual
 //! time.
+//!
+//! ```
+//! use keypool_sim::model::{Ending, Model, Request};
+//! use keypool_sim::{Endpoint, Limits, SimConfig, SimTime};
+//!
+//! let mut now = SimTime::from_unix_micros(1_800_000_000_000_000);
+//! let config = SimConfig::anthropic(&["sk-1"], Limits::per_minute(50));
+//! let mut model = Model::new(now, &config)?;
+//! let request = Request::plain("claude-test", 1200, Some(500)).with_cache_prefix(7, 1024);
+//! let mut verdict = model.ask(now, Endpoint::Messages, "sk-1", &request);
+//! now = now + verdict.wait; // when the head is there
+//! let headers = model.headers_of(now, &verdict); // as the server would send them
+//! let pieces = verdict.grant().map(|grant| (grant.chunks().collect::<Vec<_>>(), grant.pace));
+//! let refused = verdict.refusal().map(|error| (error.status, error.wait()));
+//! if let Some(mut ticket) = verdict.ticket.take() {
+//!     for (tokens, pace) in pieces.iter().flat_map(|(all, pace)| all.iter().map(move |n| (*n, *pace))) {
+//!         now = now + pace;
+//!         model.produce(now, &mut ticket, tokens);
+//!     }
+//!     model.finish(now, ticket, Ending::Complete);
+//! }
+//! assert_eq!((headers.len(), refused), (4, None));
+//! # Ok::<(), keypool_sim::ConfigError>(())
+//! ```
 
 mod administration;
 mod admission;

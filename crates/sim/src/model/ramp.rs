@@ -139,6 +139,39 @@ mod tests {
     }
 
     #[test]
+    fn whatever_the_traffic_no_window_outgrows_the_one_before_and_waits_are_exact() {
+        const SLICE_US: u64 = 3_000_000;
+        for seed in 0..20 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut growth = Growth::new(&Ramp::new(Duration::from_mins(1), 1.2, 3));
+            let mut admitted: Vec<u64> = Vec::new();
+            let fits = |admitted: &[u64], slice: u64| {
+                let count = |from: u64, to: u64| {
+                    let within = admitted.iter().filter(|&&at| at > from && at <= to);
+                    u32::try_from(within.count()).unwrap()
+                };
+                let before = f64::from(count(slice - 40, slice - 20));
+                f64::from(count(slice - 20, slice)) < (before * 1.2).floor() + 3.0
+            };
+            let mut now = at(0);
+            for _ in 0..500 {
+                now = now + Duration::from_millis(rng.u64(0..4000));
+                let slice = now.as_unix_micros() / SLICE_US;
+                let ready_at = growth.ready_at(now).unwrap();
+                assert_eq!(ready_at == now, fits(&admitted, slice), "seed {seed}");
+                if ready_at == now {
+                    growth.charge(now, 1);
+                    admitted.push(slice);
+                } else {
+                    let ready = ready_at.as_unix_micros() / SLICE_US;
+                    assert!(fits(&admitted, ready), "seed {seed}");
+                    assert!((slice..ready).all(|slice| !fits(&admitted, slice)));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_rule_without_floor_never_admits_a_newcomer() {
         let mut growth = Growth::new(&Ramp::new(Duration::from_mins(1), 2.0, 0));
         assert_eq!(growth.ready_at(at(0)), None);
