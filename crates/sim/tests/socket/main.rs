@@ -5,3 +5,4 @@ mod answers;
 mod client;
 mod control;
 mod faults;
+mod state;
