@@ -19,6 +19,7 @@ mod model_ref;
 mod own_error;
 mod peek;
 mod provider;
+mod quota;
 mod retry_after;
 mod splice;
 mod sse;
@@ -35,6 +36,9 @@ pub use model_ref::ModelRef;
 pub use own_error::{OwnError, error_body, error_body_with_request_id, stream_error_event};
 pub use peek::{ModelField, Peek, PeekError, peek};
 pub use provider::{AuthScheme, ProviderKind};
+pub use quota::{
+    Counted, Period, QuotaReading, QuotaReadings, quota_readings, quota_readings_of_error,
+};
 pub use retry_after::retry_after;
 pub use splice::upstream_body;
 pub use sse::{SseError, SseEvent, SseSplitter};

@@ -24,6 +24,13 @@ pub const EXCERPT_CHARS_MAX: usize = 200;
 /// Longest wait a header or message is believed to ask for: a monthly limit's worth.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(31 * 24);
 
+/// The largest quota figure that is believed. The largest limits seen are some tens of millions of
+/// tokens a minute; with this bound no product of two of them overflows.
+pub const QUOTA_MAX: u64 = 1_000_000_000_000_000;
+
+/// Quota readings taken from one answer: more than any provider has limits.
+pub const QUOTA_READINGS_MAX: usize = 8;
+
 /// Tokens of output set aside for a request whose provider counts what is really written.
 ///
 /// `max_tokens` is no guide there: Claude Code asks for 64,000 and mostly gets a few hundred, so

@@ -86,17 +86,21 @@ fn exhausted_reset(headers: &dyn Headers, now_unix_micros: u64) -> Option<Durati
 
 /// A reset header: an instant, a duration, seconds from now, or seconds or milliseconds since the
 /// epoch (told from a wait by their size).
-fn reset_value(value: &str, now_unix_micros: u64) -> Option<Duration> {
+pub(crate) fn reset_value(value: &str, now_unix_micros: u64) -> Option<Duration> {
     const EPOCH_SECONDS_MIN: f64 = 1e9;
     const EPOCH_MILLISECONDS_MIN: f64 = 1e12;
     let Ok(number) = value.parse::<f64>() else {
         return go_duration(value).or_else(|| until_instant(value, now_unix_micros));
     };
-    let now = Duration::from_micros(now_unix_micros);
+    // Beyond what a duration holds it is no instant, and must not pass for one that is over.
+    let until = |epoch_seconds: f64| {
+        let instant = Duration::try_from_secs_f64(epoch_seconds).ok()?;
+        Some(instant.saturating_sub(Duration::from_micros(now_unix_micros)))
+    };
     if number >= EPOCH_MILLISECONDS_MIN {
-        Some(seconds(number / 1000.0)?.saturating_sub(now))
+        until(number / 1000.0)
     } else if number >= EPOCH_SECONDS_MIN {
-        Some(seconds(number)?.saturating_sub(now))
+        until(number)
     } else {
         seconds(number)
     }

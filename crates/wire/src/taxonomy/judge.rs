@@ -9,6 +9,7 @@ use super::{Judgement, KeyVerdict};
 use crate::dates::{next_month, next_pacific_midnight, stated_instant};
 use crate::headers::Headers;
 use crate::provider::ProviderKind;
+use crate::quota::number_after;
 use crate::retry_after::{retry_after, stated_in_message};
 
 /// Judges an answer that is not a success.
@@ -152,19 +153,11 @@ impl Case<'_> {
 /// "Limit 30000, Used 0, Requested 40000": whether the request alone is larger than the limit, so
 /// that no wait will ever help on this key.
 fn asks_more_than_limit(lower_message: &str) -> bool {
-    let number_after = |word: &str| {
-        lower_message.match_indices(word).find_map(|(at, _)| {
-            let digits: String = lower_message
-                .get(at + word.len()..)?
-                .trim_start_matches([':', ' '])
-                .chars()
-                .take_while(char::is_ascii_digit)
-                .collect();
-            digits.parse::<u64>().ok()
-        })
-    };
     matches!(
-        (number_after("limit"), number_after("requested")),
+        (
+            number_after(lower_message, "limit"),
+            number_after(lower_message, "requested")
+        ),
         (Some(limit), Some(requested)) if requested > limit
     )
 }
