@@ -17,10 +17,12 @@ mod headers;
 pub mod limits;
 mod model_ref;
 mod own_error;
+mod owner;
 mod peek;
 mod provider;
 mod quota;
 mod retry_after;
+mod rules;
 mod splice;
 mod sse;
 mod stream;
@@ -34,12 +36,14 @@ pub use excerpt::excerpt;
 pub use headers::Headers;
 pub use model_ref::ModelRef;
 pub use own_error::{OwnError, error_body, error_body_with_request_id, stream_error_event};
+pub use owner::{QuotaOwner, quota_owner};
 pub use peek::{ModelField, Peek, PeekError, peek};
 pub use provider::{AuthScheme, ProviderKind};
 pub use quota::{
     Counted, Period, QuotaReading, QuotaReadings, quota_readings, quota_readings_of_error,
 };
 pub use retry_after::retry_after;
+pub use rules::{DayRule, QuotaRules, WindowShape, model_class, quota_rules};
 pub use splice::upstream_body;
 pub use sse::{SseError, SseEvent, SseSplitter};
 pub use stream::{EventKind, StreamEnd, StreamError, StreamMeter, UsageSource};

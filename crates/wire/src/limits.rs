@@ -31,6 +31,9 @@ pub const QUOTA_MAX: u64 = 1_000_000_000_000_000;
 /// Quota readings taken from one answer: more than any provider has limits.
 pub const QUOTA_READINGS_MAX: usize = 8;
 
+/// Bytes of an organisation's or workspace's name. Real ones have some tens.
+pub const OWNER_ID_BYTES_MAX: usize = 128;
+
 /// Tokens of output set aside for a request whose provider counts what is really written.
 ///
 /// `max_tokens` is no guide there: Claude Code asks for 64,000 and mostly gets a few hundred, so

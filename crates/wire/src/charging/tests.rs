@@ -1,4 +1,5 @@
 use super::*;
+use crate::dialect::Dialect;
 use crate::peek::peek;
 
 fn request(input_bytes: usize, max_tokens: Option<u64>) -> Peek {
