@@ -34,11 +34,24 @@ pub const QUOTA_READINGS_MAX: usize = 8;
 /// Bytes of an organisation's or workspace's name. Real ones have some tens.
 pub const OWNER_ID_BYTES_MAX: usize = 128;
 
+/// Pieces of an account's state that are noted of one request or answer. One account has to know
+/// them all, so a few are enough to find it.
+pub const STATE_IDS_MAX: usize = 8;
+
+/// How many of these may be sealed thinking: a conversation has one for each step, and the last
+/// ones tell who made it.
+pub const SEALED_STATE_MAX: usize = 4;
+
+/// Bytes at each end of a text that are hashed; of what lies between only the length counts. Long
+/// enough for texts that differ to differ there, short enough to be hashed in a microsecond or two.
+pub const HASHED_BYTES_PER_END: usize = 2 * 1024;
+
 /// Tokens of output set aside for a request whose provider counts what is really written.
 ///
 /// `max_tokens` is no guide there: Claude Code asks for 64,000 and mostly gets a few hundred, so
 /// reserving it would leave most of a key's quota unused. Settlement charges the true figure.
 pub const OUTPUT_RESERVATION_TOKENS: u64 = 1024;
 
+const _: () = assert!(SEALED_STATE_MAX < STATE_IDS_MAX);
 const _: () = assert!(SSE_BUFFER_KEPT_BYTES < SSE_EVENT_BYTES_MAX);
 const _: () = assert!(EXCERPT_CHARS_MAX < ERROR_BODY_BYTES_MAX);

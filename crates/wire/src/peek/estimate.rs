@@ -9,6 +9,7 @@
 //! counts as 2 tokens; a photo of 2 MB counts as [`IMAGE_TOKENS`], not as 800,000.
 
 use super::PeekError;
+use super::identity::Identity;
 use super::walk::{Depth, Piece, Raw, Walk};
 
 /// Bytes of text per token, times ten. English prose in Claude's older tokenizer; a start, from
@@ -60,10 +61,16 @@ impl Estimate {
         self.whole_tokens + (self.text_bytes * 10).div_ceil(BYTES_PER_TEN_TOKENS)
     }
 
-    /// Adds one member's value, which must be valid JSON.
-    pub(super) fn add(&mut self, part: Part, json: &str) -> Result<(), PeekError> {
+    /// Adds one member's value, which must be valid JSON. Text is shown to `identity` in the same
+    /// walk.
+    pub(super) fn add<'a>(
+        &mut self,
+        part: Part,
+        json: &'a str,
+        identity: &mut Identity<'a>,
+    ) -> Result<(), PeekError> {
         let mut depth = Depth::default();
-        let mut name: &[u8] = b"";
+        let mut name: &'a [u8] = b"";
         for piece in Walk::new(json.as_bytes()) {
             depth.pass(piece)?;
             if let Piece::Name(found) = piece {
@@ -71,7 +78,10 @@ impl Estimate {
             }
             match part {
                 Part::Schema => self.add_schema_piece(piece),
-                Part::Text | Part::TextOrTokenIds => self.add_text_piece(part, name, piece),
+                Part::Text | Part::TextOrTokenIds => {
+                    self.add_text_piece(part, name, piece);
+                    identity.see(name, piece);
+                }
             }
         }
         Ok(())

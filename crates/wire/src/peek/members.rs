@@ -8,9 +8,12 @@ use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use super::estimate::Part;
+use super::identity::{Role, SessionForm, session};
 use super::walk::check_depth;
 use super::{ModelField, PeekError, UsageSlot};
 use crate::dialect::Endpoint;
+use crate::limits::STATE_IDS_MAX;
+use crate::state::StateKind;
 
 /// What a member means at this endpoint.
 #[derive(Clone, Copy)]
@@ -19,7 +22,9 @@ enum Member {
     Stream,
     StreamOptions,
     MaxOutput(MaxOutput),
-    Weighed(Part),
+    Weighed(Part, Role),
+    Session(SessionForm),
+    State(StateKind),
     Other,
 }
 
@@ -53,12 +58,23 @@ fn member(endpoint: Endpoint, name: &str) -> Member {
         }
         ("max_output_tokens", E::Responses) => Member::MaxOutput(MaxOutput::OutputTokens),
         ("messages", E::Messages | E::CountTokens | E::ChatCompletions)
-        | ("system", E::Messages | E::CountTokens)
-        | ("instructions" | "input", E::Responses) => Member::Weighed(Part::Text),
-        ("input", E::Embeddings) => Member::Weighed(Part::TextOrTokenIds),
-        ("tools" | "output_config", E::Messages | E::CountTokens)
-        | ("tools" | "functions" | "response_format", E::ChatCompletions)
-        | ("tools" | "text", E::Responses) => Member::Weighed(Part::Schema),
+        | ("input", E::Responses) => Member::Weighed(Part::Text, Role::Turns),
+        ("system", E::Messages | E::CountTokens) | ("instructions", E::Responses) => {
+            Member::Weighed(Part::Text, Role::System)
+        }
+        ("input", E::Embeddings) => Member::Weighed(Part::TextOrTokenIds, Role::Apart),
+        ("tools", E::Messages | E::CountTokens | E::ChatCompletions | E::Responses)
+        | ("functions", E::ChatCompletions) => Member::Weighed(Part::Schema, Role::Tools),
+        ("output_config", E::Messages | E::CountTokens)
+        | ("response_format", E::ChatCompletions)
+        | ("text", E::Responses) => Member::Weighed(Part::Schema, Role::Apart),
+        ("metadata", E::Messages) => Member::Session(SessionForm::Metadata),
+        ("prompt_cache_key", E::ChatCompletions | E::Responses) => {
+            Member::Session(SessionForm::Key)
+        }
+        ("previous_response_id", E::Responses) => Member::State(StateKind::Response),
+        ("conversation", E::Responses) => Member::State(StateKind::Conversation),
+        ("container", E::Messages) => Member::State(StateKind::Container),
         _ => Member::Other,
     }
 }
@@ -70,7 +86,9 @@ pub(super) struct Members<'a> {
     stream: Option<&'a RawValue>,
     stream_options: Option<&'a RawValue>,
     max_output: Option<(MaxOutput, &'a RawValue)>,
-    pub(super) weighed: SmallVec<[(Part, &'a RawValue); 4]>,
+    session: Option<(SessionForm, &'a RawValue)>,
+    pub(super) state: SmallVec<[(StateKind, &'a RawValue); 2]>,
+    pub(super) weighed: SmallVec<[(Part, Role, &'a RawValue); 4]>,
     too_deep: bool,
     pub(super) count: usize,
 }
@@ -105,9 +123,15 @@ impl<'a> Members<'a> {
                     self.max_output = Some((which, value));
                 }
             }
-            Member::Weighed(part) => {
-                self.weighed.push((part, value));
+            Member::Weighed(part, role) => {
+                self.weighed.push((part, role, value));
                 return;
+            }
+            Member::Session(form) => self.session = Some((form, value)),
+            Member::State(kind) => {
+                if self.state.len() < STATE_IDS_MAX {
+                    self.state.push((kind, value));
+                }
             }
             Member::Other => {}
         }
@@ -132,6 +156,11 @@ impl<'a> Members<'a> {
             name,
             range: range_of(value, text),
         }))
+    }
+
+    pub(super) fn session(&self) -> Option<u64> {
+        let (form, value) = self.session?;
+        session(form, value)
     }
 
     pub(super) fn stream(&self) -> Result<bool, PeekError> {
@@ -225,6 +254,8 @@ impl<'de> Visitor<'de> for MembersVisitor {
             stream: None,
             stream_options: None,
             max_output: None,
+            session: None,
+            state: SmallVec::new(),
             weighed: SmallVec::new(),
             too_deep: false,
             count: 0,

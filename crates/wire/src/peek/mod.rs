@@ -7,17 +7,21 @@
 
 mod error;
 mod estimate;
+mod identity;
 mod members;
 mod walk;
 
 use std::ops::Range;
 
 pub use error::PeekError;
+use smallvec::SmallVec;
 
 use crate::dialect::Endpoint;
+use crate::state::StateKind;
 use estimate::Estimate;
+use identity::Identity;
 use members::Members;
-pub(crate) use walk::{Piece, Walk};
+pub(crate) use walk::{Piece, Raw, Walk, top_level_text};
 
 /// What a request body tells about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,10 +38,32 @@ pub struct Peek {
     pub asks_usage: bool,
     /// An estimate of the tokens of the prompt.
     pub input_tokens: u64,
+    /// The session the body names (Claude Code's in `metadata.user_id`, or `prompt_cache_key`), as
+    /// [`session_hash`](crate::session_hash) has it; `None` if it names none.
+    pub session: Option<u64>,
+    /// A hash of the prompt's beginning: system prompt, tools, and messages up to the user's first.
+    /// It stays the same from turn to turn of a conversation, whatever bound or form of answer is
+    /// asked for. Conversations that begin alike have the same. 0 if there is no prompt.
+    pub prefix: u64,
+    /// State of one account that the body carries or refers to, each a hash: a previous response,
+    /// a conversation, a container, files, and the last few pieces of sealed thinking, in this
+    /// order. At most [`STATE_IDS_MAX`](crate::limits::STATE_IDS_MAX).
+    pub state_ids: SmallVec<[u64; 4]>,
+    /// What the first of these is.
+    pub(crate) state_kind: Option<StateKind>,
     /// Where `include_usage` would have to be written.
     pub(crate) usage_slot: UsageSlot,
     /// Where another member could be added: just before the closing brace.
     pub(crate) end: EndSlot,
+}
+
+impl Peek {
+    /// What ties the request to one account, in the words of an error message: the kind of the
+    /// first of [`Self::state_ids`], such as `previous_response_id` or `thinking blocks`.
+    #[must_use]
+    pub fn state_name(&self) -> Option<&'static str> {
+        self.state_kind.map(StateKind::name)
+    }
 }
 
 /// The `model` member.
@@ -81,15 +107,26 @@ pub fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, PeekError> {
     let members = Members::read(endpoint, text)?;
     let usage_slot = members.usage_slot(text)?;
     let mut estimate = Estimate::new(text.is_ascii());
-    for (part, value) in &members.weighed {
-        estimate.add(*part, value.get())?;
+    let mut identity = Identity::new(endpoint);
+    for &(kind, value) in &members.state {
+        identity.add_named_state(kind, value);
     }
+    for &(part, role, value) in &members.weighed {
+        identity.begin(role, value.get());
+        estimate.add(part, value.get(), &mut identity)?;
+        identity.end();
+    }
+    let (state_ids, state_kind) = identity.state();
     Ok(Peek {
         model: members.model(text)?,
         stream: members.stream()?,
         max_output_tokens: members.max_output_tokens()?,
         asks_usage: usage_slot == UsageSlot::Present,
         input_tokens: estimate.tokens(),
+        session: members.session(),
+        prefix: identity.prefix(),
+        state_ids,
+        state_kind,
         usage_slot,
         end: EndSlot {
             brace: text.trim_ascii_end().len().saturating_sub(1),

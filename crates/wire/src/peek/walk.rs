@@ -130,6 +130,22 @@ fn quote_or_backslash(text: &[u8]) -> Option<usize> {
     Some(words.len() * 8 + in_tail)
 }
 
+/// The string member of that name at the top of an object.
+pub(crate) fn top_level_text<'a>(data: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let mut depth = 0_usize;
+    let mut name: &[u8] = b"";
+    for piece in Walk::new(data) {
+        match piece {
+            Piece::Name(found) => name = found,
+            Piece::Text(text) if depth == 1 && name == wanted => return Some(text.bytes),
+            Piece::Open => depth += 1,
+            Piece::Close => depth = depth.saturating_sub(1),
+            Piece::Text(_) | Piece::Number(_) => {}
+        }
+    }
+    None
+}
+
 /// Refuses JSON text nested more deeply than [`JSON_DEPTH_MAX`], counting the body's own object.
 pub(super) fn check_depth(json: &str) -> Result<(), PeekError> {
     if !json.starts_with(['{', '[']) {

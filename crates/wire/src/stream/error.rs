@@ -1,6 +1,5 @@
 //! An error that came as an event of a stream, where there is no status to go by.
 
-use crate::peek::{Piece, Walk};
 use crate::provider::ProviderKind;
 use crate::taxonomy::{ErrorBody, Judgement, judge_body};
 
@@ -100,20 +99,4 @@ fn status_of(body: &ErrorBody) -> u16 {
         })
         .or_else(|| body.numeric_code())
         .unwrap_or(500)
-}
-
-/// The string member of that name at the top of an object.
-pub(super) fn top_level_text<'a>(data: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
-    let mut depth = 0_usize;
-    let mut name: &[u8] = b"";
-    for piece in Walk::new(data) {
-        match piece {
-            Piece::Name(found) => name = found,
-            Piece::Text(text) if depth == 1 && name == wanted => return Some(text.bytes),
-            Piece::Open => depth += 1,
-            Piece::Close => depth = depth.saturating_sub(1),
-            Piece::Text(_) | Piece::Number(_) => {}
-        }
-    }
-    None
 }

@@ -4,11 +4,14 @@
 //! `message_delta` carries cumulative output, and sometimes the input again; `message_stop` ends.
 //! `ping` may come at any time, unknown events must be relayed.
 
+use memchr::memmem;
 use serde::Deserialize;
 
 use super::{EventKind, Progress, StreamError};
-use crate::peek::{Piece, Walk};
+use crate::dialect::Endpoint;
+use crate::peek::{Piece, Walk, top_level_text};
 use crate::sse::SseEvent;
+use crate::state::{ANSWER_IN_EVENT_DEPTH, FoundState, StateKind, walk_answer};
 use crate::usage::{Answer, RawUsage};
 
 pub(super) fn observe(progress: &mut Progress, event: &SseEvent<'_>) -> EventKind {
@@ -19,16 +22,25 @@ pub(super) fn observe(progress: &mut Progress, event: &SseEvent<'_>) -> EventKin
     };
     match name {
         b"content_block_delta" => {
-            progress.delta_bytes += delta_bytes(event.data);
+            read_content(progress, event.data);
+            progress.content()
+        }
+        b"content_block_start" => {
+            // Redacted thinking comes whole, and so do the large results of the provider's tools.
+            if memmem::find(event.data, b"thinking").is_some() {
+                read_state(progress, event.data);
+            }
             progress.content()
         }
         b"ping" => EventKind::Preamble,
         b"message_start" => {
             read_start(progress, event.data);
+            read_container(progress, event.data);
             EventKind::Preamble
         }
         b"message_delta" => {
             read_delta(progress, event.data);
+            read_container(progress, event.data);
             progress.content()
         }
         b"message_stop" => progress.complete(),
@@ -75,21 +87,36 @@ fn read_input(progress: &mut Progress, raw: &RawUsage) {
 
 /// The `type` at the top of an event that came without a name.
 fn type_of(data: &[u8]) -> &[u8] {
-    super::error::top_level_text(data, b"type").unwrap_or_default()
+    top_level_text(data, b"type").unwrap_or_default()
 }
 
-/// Bytes of text in a delta; signatures and citations are not output anyone is charged for.
-fn delta_bytes(data: &[u8]) -> u64 {
+/// A delta: bytes of text, or a signature. (That, and citations, are not output anyone is charged
+/// for.)
+fn read_content(progress: &mut Progress, data: &[u8]) {
     let mut name: &[u8] = b"";
-    let mut bytes = 0;
     for piece in Walk::new(data) {
         match piece {
             Piece::Name(found) => name = found,
             Piece::Text(text) if matches!(name, b"text" | b"partial_json" | b"thinking") => {
-                bytes += text.bytes.len() as u64;
+                progress.delta_bytes += text.bytes.len() as u64;
+            }
+            Piece::Text(text) if name == b"signature" => {
+                progress.made.add(StateKind::Thinking, text.bytes);
             }
             Piece::Text(_) | Piece::Number(_) | Piece::Open | Piece::Close => {}
         }
     }
-    bytes
+}
+
+/// The container that code ran in; few answers have one.
+fn read_container(progress: &mut Progress, data: &[u8]) {
+    if memmem::find(data, b"\"container\"").is_some() {
+        read_state(progress, data);
+    }
+}
+
+fn read_state(progress: &mut Progress, data: &[u8]) {
+    let mut found = FoundState::default();
+    walk_answer(Endpoint::Messages, data, ANSWER_IN_EVENT_DEPTH, &mut found);
+    progress.made.add_all(&found);
 }

@@ -16,6 +16,7 @@ pub use error::StreamError;
 
 use crate::dialect::Endpoint;
 use crate::sse::SseEvent;
+use crate::state::MadeState;
 use crate::usage::Usage;
 
 /// Bytes of streamed text per output token, used only when the provider's count never came.
@@ -83,6 +84,8 @@ struct Progress {
     choices_seen: ChoiceSet,
     choices_finished: ChoiceSet,
     end: Option<StreamEnd>,
+    /// State of the account that the answer made.
+    made: MadeState,
 }
 
 impl Progress {
@@ -185,6 +188,14 @@ impl StreamMeter {
     #[must_use]
     pub fn end(&self) -> Option<StreamEnd> {
         self.progress.end
+    }
+
+    /// The state of an account that the answer has made so far, in the numbers of
+    /// [`state_ids_of_answer`](crate::state_ids_of_answer). At most
+    /// [`STATE_IDS_MAX`](crate::limits::STATE_IDS_MAX).
+    #[must_use]
+    pub fn made_state(&self) -> &[u64] {
+        self.progress.made.ids()
     }
 
     /// Whether any content has gone by.

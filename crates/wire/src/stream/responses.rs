@@ -4,9 +4,12 @@
 use serde::Deserialize;
 
 use super::{EventKind, Progress, StreamError};
-use crate::dialect::Dialect;
-use crate::peek::{Piece, Walk};
+use crate::dialect::{Dialect, Endpoint};
+use crate::peek::{Piece, Walk, top_level_text};
 use crate::sse::SseEvent;
+use crate::state::{
+    ANSWER_IN_EVENT_DEPTH, FoundState, StateKind, response_id_in_event, walk_answer,
+};
 use crate::usage::Answer;
 
 pub(super) fn observe(progress: &mut Progress, event: &SseEvent<'_>) -> EventKind {
@@ -14,14 +17,21 @@ pub(super) fn observe(progress: &mut Progress, event: &SseEvent<'_>) -> EventKin
         return progress.complete();
     }
     let name = if event.name.is_empty() {
-        super::error::top_level_text(event.data, b"type").unwrap_or_default()
+        top_level_text(event.data, b"type").unwrap_or_default()
     } else {
         event.name
     };
     match name {
-        b"response.created" | b"response.in_progress" | b"response.queued" => EventKind::Preamble,
+        b"response.created" => {
+            if let Some(id) = response_id_in_event(event.data) {
+                progress.made.add(StateKind::Response, id);
+            }
+            EventKind::Preamble
+        }
+        b"response.in_progress" | b"response.queued" => EventKind::Preamble,
         b"response.completed" | b"response.incomplete" => {
             read_usage(progress, event.data);
+            read_state(progress, event.data);
             progress.complete()
         }
         b"response.failed" => {
@@ -51,6 +61,12 @@ fn read_usage(progress: &mut Progress, data: &[u8]) {
     if let Some(usage) = terminal.response.usage(Dialect::OpenAi) {
         progress.tell(usage);
     }
+}
+
+fn read_state(progress: &mut Progress, data: &[u8]) {
+    let mut found = FoundState::default();
+    walk_answer(Endpoint::Responses, data, ANSWER_IN_EVENT_DEPTH, &mut found);
+    progress.made.add_all(&found);
 }
 
 fn delta_bytes(data: &[u8]) -> u64 {
