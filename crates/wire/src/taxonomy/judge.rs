@@ -57,6 +57,7 @@ pub(crate) fn judge_body(
     Judgement {
         key: case.key_verdict(row.key),
         request: row.request,
+        growth: row.growth,
         code: row.code.to_owned(),
         message: case.message(),
     }

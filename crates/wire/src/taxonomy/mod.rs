@@ -21,6 +21,9 @@ pub struct Judgement {
     pub key: KeyVerdict,
     /// For the request.
     pub request: RequestVerdict,
+    /// Whether it was not the quota that was exceeded but the pace at which use may grow. The key
+    /// has room; it has to be given work more slowly.
+    pub growth: bool,
     /// keypool's own stable name for the case, such as `rate_limited` or `invalid_key`.
     pub code: String,
     /// A short excerpt of the provider's message, keys masked.

@@ -11,6 +11,8 @@ pub(super) struct Row {
     pub(super) sign: Sign,
     pub(super) key: KeyRule,
     pub(super) request: RequestVerdict,
+    /// Whether the limit is one on growth.
+    pub(super) growth: bool,
     pub(super) code: &'static str,
 }
 
@@ -121,7 +123,13 @@ impl Row {
             sign,
             key,
             request,
+            growth: false,
             code,
         }
+    }
+
+    pub(super) const fn on_growth(mut self) -> Self {
+        self.growth = true;
+        self
     }
 }

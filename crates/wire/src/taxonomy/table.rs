@@ -44,6 +44,8 @@ const SPEND_LIMIT: &[&str] = &[
     "you have reached your specified api usage limits",
     "you have reached your specified workspace api usage limits",
 ];
+/// The whole rate is "dynamic": it rises with steady use.
+const DYNAMIC_LIMIT: &[&str] = &["dynamic_request_limited", "dynamic_token_limited"];
 const LINKED_ORGANIZATION: &[&str] = &[
     "linked_organization_spend_limit_reached",
     "linked_organization_billing_unavailable",
@@ -92,6 +94,8 @@ pub(super) const ROWS: &[Row] = &[
         Overloaded, NextKey, "overloaded"), // V
     Row::new(Only(ProviderKind::Mistral), Is(429), NoWaitStated,
         RateLimited(GroupModel, ToldElseSecond), NextKey, "rate_limited"), // V: per second
+    Row::new(Only(ProviderKind::Together), Is(429), CodePart(DYNAMIC_LIMIT),
+        RateLimited(GroupModel, Told), NextKey, "dynamic_limit").on_growth(), // V: T-rl
     Row::new(Only(ProviderKind::Together), Is(503), Sign::None,
         Overloaded, NextKey, "overloaded"), // V
     Row::new(Only(ProviderKind::Xai), Is(400), Says(&["incorrect api key", "invalid api key"]),
@@ -139,7 +143,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(ANTHROPIC, Is(429), Code(&["contract_spend_limit_reached"]),
         OutOfCredit(Group, Unknown), NextKey, "contract_spend_limit"), // V
     Row::new(ANTHROPIC, Is(429), Code(&["ramp_limit_exceeded"]),
-        RateLimited(Group, Told), NextKey, "ramp_limit"), // V
+        RateLimited(Group, Told), NextKey, "ramp_limit").on_growth(), // V
 
     // OpenAI, Azure and those who speak like them, §4.2
     Row::new(OPENAI, Is(400), SaysBoth(&["service_tier", "service tier"], &["project"]),
@@ -169,7 +173,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(OPENAI, Is(429), Says(&["request too large"]),
         Blameless, NextKey, "larger_than_limit"), // S
     Row::new(OPENAI, Either(429, 503), Code(&["slow_down"]),
-        RateLimited(Group, Told), NextKey, "slow_down"), // S
+        RateLimited(Group, Told), NextKey, "slow_down").on_growth(), // S
     Row::new(Only(ProviderKind::Azure), Is(429), Says(&["high demand"]),
         RateLimited(Key, Told), NextKey, "rate_limited"), // V
 

@@ -503,6 +503,50 @@ fn the_message_is_one_short_line_with_keys_masked() {
 }
 
 #[test]
+fn a_limit_on_growth_is_told_from_one_on_quota() {
+    let limited_for_growth = |provider, status, code: &str| {
+        let body = if provider == P::Anthropic {
+            anthropic(RATE, code, "x")
+        } else {
+            openai("x", code, "x")
+        };
+        let judged = see(provider, status, &[("retry-after", "3")], &body);
+        assert!(
+            matches!(judged.key, KeyVerdict::RateLimited { .. }),
+            "{code}"
+        );
+        judged.growth
+    };
+    for (provider, status, code, growth) in [
+        (P::Anthropic, 429, "ramp_limit_exceeded", true),
+        (P::Anthropic, 429, "", false),
+        (P::OpenAi, 429, "slow_down", true),
+        (P::OpenAi, 503, "slow_down", true),
+        (P::OpenAi, 429, "rate_limit_exceeded", false),
+        (P::Together, 429, "dynamic_request_limited", true),
+        (P::Together, 429, "dynamic_token_limited", true),
+        (P::Together, 429, "request_limited", false),
+        (P::Groq, 429, "dynamic_request_limited", false),
+    ] {
+        assert_eq!(
+            limited_for_growth(provider, status, code),
+            growth,
+            "{provider:?} {code}"
+        );
+    }
+    let by_error_type =
+        r#"{"error":{"message":"x","type":"rate_limit","error_type":"dynamic_token_limited"}}"#;
+    let judged = see(P::Together, 429, &[], by_error_type);
+    check(
+        &judged,
+        limited(None, Scope::GroupModel),
+        NextKey,
+        "dynamic_limit",
+    );
+    assert!(judged.growth);
+}
+
+#[test]
 fn every_row_can_be_reached_by_some_answer() {
     use super::rule::{Sign, Status};
     use super::table::ROWS;
