@@ -4,7 +4,7 @@ use std::fmt;
 
 use keypool_pool::KeyId;
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 /// Shortest secret of which any character is shown; below it the mask is `****` alone.
@@ -12,19 +12,40 @@ const SHORTEST_SHOWN: usize = 12;
 
 /// An API key or token. `Debug` shows the mask; memory is zeroised on drop.
 #[derive(Clone)]
-pub struct Secret(SecretString);
+pub struct Secret {
+    text: SecretString,
+    /// Taken once, since it is compared with for every request.
+    digest: Digest,
+}
+
+/// The SHA-256 of a secret or of what was presented as one. Of equal length for all, so that a
+/// comparison tells nothing of theirs.
+#[derive(Clone, Copy)]
+pub(crate) struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of a text.
+    #[must_use]
+    pub(crate) fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+}
 
 impl Secret {
     /// Wraps a secret.
     #[must_use]
     pub fn new(value: impl Into<String>) -> Self {
-        Self(SecretString::from(value.into()))
+        let value = value.into();
+        Self {
+            digest: Digest::of(&value),
+            text: SecretString::from(value),
+        }
     }
 
     /// The secret itself, for the one place that puts it on the wire.
     #[must_use]
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.text.expose_secret()
     }
 
     /// First 4 characters, `****`, last 4; `****` alone for a short secret.
@@ -43,15 +64,19 @@ impl Secret {
     /// The key's stable id: the first 48 bits of its SHA-256.
     #[must_use]
     pub fn id(&self) -> KeyId {
-        KeyId::from_sha256(&Sha256::digest(self.expose().as_bytes()).into())
+        KeyId::from_sha256(&self.digest.0)
     }
 
     /// Compares without telling by its duration where the two differ, nor how long the secret is.
     #[must_use]
     pub fn matches(&self, candidate: &str) -> bool {
-        let own = Sha256::digest(self.expose().as_bytes());
-        let other = Sha256::digest(candidate.as_bytes());
-        own.ct_eq(&other).into()
+        self.has_digest(&Digest::of(candidate))
+    }
+
+    /// The same, for a candidate that is compared with many secrets.
+    #[must_use]
+    pub(crate) fn has_digest(&self, candidate: &Digest) -> bool {
+        self.digest.0.ct_eq(&candidate.0).into()
     }
 }
 
