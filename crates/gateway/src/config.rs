@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keypool_pool::{Limits, Priority, Strategy, Timestamp, Window};
+use keypool_pool::{Limits, Priority, Strategy, Timestamp, Urgency, Window};
 use keypool_wire::{Dialect, ProviderKind};
 
 use crate::secret::Secret;
@@ -18,14 +18,21 @@ use crate::secret::Secret;
 pub struct GatewayConfig {
     /// Where client traffic (and, without an address of its own, the admin API) is served.
     pub listen: SocketAddr,
-    /// The gateway's own key that clients present; `None` leaves traffic open, on loopback only.
+    /// The gateway's own key that clients present. Without it and without tenants traffic is open, on
+    /// loopback only.
     pub client_key: Option<Secret>,
+    /// Clients with keys of their own; names and keys are unique, and no name is [`DEFAULT_TENANT`].
+    pub tenants: Vec<TenantConfig>,
     /// Who may use the admin API, and where it listens.
     pub admin: AdminConfig,
     /// Host names, besides loopback names and the listening address, that a `Host` header may carry.
     pub known_hosts: Vec<String>,
     /// How often suspect keys are looked at and timers are re-evaluated.
     pub health_check_interval: Duration,
+    /// Waiting for room instead of refusing.
+    pub queue: QueueConfig,
+    /// Keeping a conversation on one key.
+    pub affinity: AffinityConfig,
     /// Bounds on one request's attempts.
     pub retry: RetryConfig,
     /// The clocks of one attempt.
@@ -55,6 +62,74 @@ pub struct AdminConfig {
     pub token: Option<Secret>,
     /// A listener of its own for the admin API; `None` serves it beside the traffic.
     pub listen: Option<SocketAddr>,
+}
+
+/// The name of the tenant that clients are which present no tenant's key.
+pub const DEFAULT_TENANT: &str = "default";
+
+/// A group of clients with a key of its own and a share of its own when requests have to wait.
+#[derive(Debug, Clone)]
+pub struct TenantConfig {
+    /// What people call it.
+    pub name: String,
+    /// The key that its clients present. It opens traffic, never the admin API.
+    pub key: Secret,
+    /// Its share beside the other tenants' while requests wait; 1 to 1000, the default tenant has 1.
+    pub weight: u32,
+    /// The urgency of its requests that name none.
+    pub urgency: Urgency,
+}
+
+/// Waiting for room instead of refusing.
+#[derive(Debug, Clone)]
+pub struct QueueConfig {
+    /// Whether requests wait at all.
+    pub enabled: bool,
+    /// How long one may wait.
+    pub max_wait: Duration,
+    /// How many may wait per provider.
+    pub max_length: usize,
+    /// Most bytes that the bodies of those who wait may hold in memory together.
+    pub max_bytes: usize,
+}
+
+/// Keeping a conversation on one key, whose prompt cache is warm.
+#[derive(Debug, Clone)]
+pub struct AffinityConfig {
+    /// Whether it is on.
+    pub enabled: bool,
+    /// How long a conversation remembers its key after its last request.
+    pub ttl: Duration,
+    /// How many times as busy as the average a key may be and still keep its conversations; 1 to 100.
+    pub load_factor: f64,
+}
+
+/// How the limits of a provider are said to be counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WindowChoice {
+    /// As the provider is known to count.
+    #[default]
+    Provider,
+    /// A bucket that refills continuously.
+    Bucket,
+    /// The last 60 seconds.
+    Sliding,
+    /// Minutes that begin anew, all at once.
+    Fixed,
+    /// The minute in short slices, each with its part of the limit.
+    Slices,
+}
+
+/// Whether requests are sent one at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SequentialMode {
+    /// As many at a time as there is room for.
+    #[default]
+    Off,
+    /// One at a time per key.
+    Key,
+    /// One at a time per provider.
+    Provider,
 }
 
 /// Bounds on the attempts of one request.
@@ -112,8 +187,15 @@ pub struct ProviderConfig {
     pub base_url: String,
     /// How a key is chosen.
     pub strategy: Strategy,
-    /// Shape of the per-minute meters.
+    /// Shape of the per-minute meters; follows from `window_choice`.
     pub window: Window,
+    /// What the configuration says about how its limits are counted.
+    pub window_choice: WindowChoice,
+    /// Whether declared limits that the provider's answers contradict are corrected upwards too. A limit
+    /// that is higher than the provider's is lowered in any case.
+    pub correct_limits: bool,
+    /// Whether requests are sent one at a time.
+    pub sequential: SequentialMode,
     /// Quotas that several keys share, by name.
     pub quota_groups: Vec<(String, Limits)>,
     /// Its keys, in configuration order.
@@ -145,6 +227,40 @@ pub struct KeyEntry {
     pub base_url: Option<String>,
     /// Instant from which it is no longer used.
     pub expires_at: Option<Timestamp>,
+}
+
+impl From<WindowChoice> for Window {
+    /// The nearest shape that the meters have.
+    fn from(choice: WindowChoice) -> Self {
+        match choice {
+            WindowChoice::Sliding => Self::Sliding,
+            WindowChoice::Provider
+            | WindowChoice::Bucket
+            | WindowChoice::Fixed
+            | WindowChoice::Slices => Self::Bucket,
+        }
+    }
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            max_wait: Duration::from_secs(30),
+            max_length: 10_000,
+            max_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+impl Default for AffinityConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            ttl: Duration::from_mins(5),
+            load_factor: 1.25,
+        }
+    }
 }
 
 impl Default for RetryConfig {

@@ -358,16 +358,19 @@ async fn next_connection(
     }
 }
 
-/// Off loopback, traffic needs a client key and the admin API that key or a token of its own.
+/// Off loopback, traffic needs a key of its clients, be it the gateway's own or tenants', and the admin
+/// API the gateway's own or a token: a tenant's key does not open it.
 fn refuse_open_addresses(config: &GatewayConfig) -> Result<(), StartError> {
-    if config.client_key.is_none() && !is_loopback(config.listen) {
+    let traffic_is_open = config.client_key.is_none() && config.tenants.is_empty();
+    if traffic_is_open && !is_loopback(config.listen) {
         return Err(StartError::Open(config.listen));
     }
     let admin_is_open = config.client_key.is_none() && config.admin.token.is_none();
-    match config.admin.listen {
-        Some(address) if admin_is_open && !is_loopback(address) => Err(StartError::Open(address)),
-        _ => Ok(()),
+    let admin = config.admin.listen.unwrap_or(config.listen);
+    if admin_is_open && !is_loopback(admin) {
+        return Err(StartError::Open(admin));
     }
+    Ok(())
 }
 
 fn runtime() -> Result<Runtime, StartError> {

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keypool::config::{self, LoadError, Loaded};
-use keypool_gateway::config::ProviderConfig;
-use keypool_pool::{Limits, Strategy, Window};
+use keypool_gateway::config::{
+    AffinityConfig, ProviderConfig, QueueConfig, SequentialMode, WindowChoice,
+};
+use keypool_pool::{Limits, Strategy, Urgency, Window};
 use keypool_wire::{Dialect, ProviderKind};
 
 fn environment(name: &str) -> Option<String> {
@@ -19,6 +21,7 @@ fn environment(name: &str) -> Option<String> {
         "OPENAI_API_KEY" => "sk-proj-env-0001",
         "KEYPOOL_API_KEY" => "the-gateway-key",
         "KEYPOOL_ADMIN_TOKEN" => "the-admin-token",
+        "TEAM_A_KEY" => "the-key-of-team-a",
         "OWN_URL" => "https://llm.example.com/v1",
         "PROXY" => "http://user:password@127.0.0.1:3128",
         _ => return None,
@@ -159,6 +162,28 @@ fn every_field_is_read() {
         "the-admin-token"
     );
     assert_eq!(gateway.admin.listen, None);
+    let tenants: Vec<_> = gateway
+        .tenants
+        .iter()
+        .map(|one| (one.name.as_str(), one.key.expose(), one.weight, one.urgency))
+        .collect();
+    let expected = [
+        ("team-a", "the-key-of-team-a", 2, Urgency::High),
+        ("team-b", "the-key-of-team-b", 1, Urgency::Normal),
+    ];
+    assert_eq!(tenants, expected);
+    let queue = &gateway.queue;
+    assert_eq!(
+        (queue.enabled, queue.max_wait, queue.max_length),
+        (true, Duration::from_secs(20), 500)
+    );
+    assert_eq!(queue.max_bytes, 16 * 1024 * 1024);
+    let affinity = &gateway.affinity;
+    assert_eq!(
+        (affinity.enabled, affinity.ttl),
+        (true, Duration::from_mins(10))
+    );
+    assert!((affinity.load_factor - 1.5).abs() < f64::EPSILON);
     assert_eq!(
         gateway.network.proxy.as_deref(),
         Some("http://user:password@127.0.0.1:3128")
@@ -204,9 +229,22 @@ fn every_field_is_read() {
     assert_eq!(keys_of(own), ["sk-own-0001-literal", "sk-own-0002-literal"]);
     assert_eq!(own.kind, ProviderKind::Generic(Dialect::OpenAi));
     assert_eq!(
-        (own.strategy, own.window),
-        (Strategy::FillFirst, Window::Sliding)
+        (own.strategy, own.window, own.window_choice),
+        (Strategy::FillFirst, Window::Sliding, WindowChoice::Sliding)
     );
+    assert_eq!(
+        (own.correct_limits, own.sequential),
+        (true, SequentialMode::Off)
+    );
+    assert_eq!(
+        (anthropic.window, anthropic.window_choice),
+        (Window::Bucket, WindowChoice::Slices)
+    );
+    assert_eq!(
+        (anthropic.correct_limits, anthropic.sequential),
+        (false, SequentialMode::Key)
+    );
+    assert_eq!(openai.window_choice, WindowChoice::Provider);
     assert_eq!(own.base_url, "https://llm.example.com/v1");
     assert_eq!(openai.models, ["gpt-x", "gpt-x-mini"]);
     insta::assert_snapshot!(warnings(&loaded));
@@ -322,6 +360,105 @@ fn an_address_that_others_can_reach_needs_a_key() {
         let loaded = load_text(&format!("{{{guarded}, {provider}}}"));
         assert!(loaded.is_ok(), "{guarded}: {loaded:?}");
     }
+}
+
+#[test]
+fn tenants_keys_guard_traffic_and_not_the_admin_api() {
+    let file = |rest: &str| {
+        format!(
+            "{{Tenants: [{{name: 'a', key: 'key-of-a'}}], {rest},
+               Providers: [{{name: 'openai', api_key: 'sk-0123456789'}}]}}"
+        )
+    };
+    for open in ["HOST: '0.0.0.0'", "HOST: '0.0.0.0', Admin: {token: null}"] {
+        let errors = errors_of(&file(open));
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].contains("HOST: "), "{errors:?}");
+        assert!(
+            errors[0].contains("set Admin.token or APIKEY"),
+            "{errors:?}"
+        );
+    }
+    let errors = errors_of(&file("Admin: {host: '0.0.0.0', port: 1}"));
+    assert!(errors[0].contains("Admin.host: "), "{errors:?}");
+    for guarded in [
+        "HOST: 'localhost'",
+        "HOST: '0.0.0.0', Admin: {token: 'admin-token'}",
+        "HOST: '0.0.0.0', APIKEY: 'gateway-key'",
+        "HOST: '0.0.0.0', Admin: {host: '127.0.0.1', port: 1}",
+    ] {
+        let loaded = load_text(&file(guarded));
+        assert!(loaded.is_ok(), "{guarded}: {loaded:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_tenants_is_said_at_once_with_its_place_and_no_key() {
+    let errors = errors_of(
+        "{APIKEY: 'canary-gateway-key', Admin: {token: 'canary-admin-token'}, Tenants: [
+           {name: 'a', key: 'canary-key-of-a'},
+           {name: 'a', key: '$TEAM_B_KEY'},
+           {name: 'c', key: 'canary-key-of-a'},
+           {name: 'default', key: 'canary-gateway-key'},
+           {name: '', key: 'canary-admin-token', weight: 0, priority: 'hihg'},
+           {key: 'canary-key-of-f', maxPriority: 'high'},
+           'canary-key-of-g',
+           {name: ' ', key: 'canary key of h', weight: 1001},
+         ],
+         Providers: [{name: 'openai', api_key: 'sk-0123456789'}]}",
+    );
+    assert!(
+        !errors.iter().any(|error| error.contains("canary")),
+        "{errors:?}"
+    );
+    insta::assert_snapshot!(errors.join("\n"));
+}
+
+#[test]
+fn without_a_word_about_them_requests_wait_conversations_stay_and_limits_are_corrected() {
+    let loaded = load_text("{Providers: [{name: 'openai', api_key: 'sk-0123456789'}]}").unwrap();
+    let gateway = loaded.gateway;
+    assert!(gateway.tenants.is_empty());
+    for queue in [gateway.queue, QueueConfig::default()] {
+        assert_eq!(
+            (queue.enabled, queue.max_wait, queue.max_length),
+            (true, Duration::from_secs(30), 10_000)
+        );
+        assert_eq!(queue.max_bytes, 256 * 1024 * 1024);
+    }
+    for affinity in [gateway.affinity, AffinityConfig::default()] {
+        assert_eq!(
+            (affinity.enabled, affinity.ttl),
+            (true, Duration::from_mins(5))
+        );
+        assert!((affinity.load_factor - 1.25).abs() < f64::EPSILON);
+    }
+    let openai = &gateway.providers[0];
+    assert_eq!(openai.window_choice, WindowChoice::Provider);
+    assert_eq!(
+        (openai.correct_limits, openai.sequential),
+        (true, SequentialMode::Off)
+    );
+}
+
+#[test]
+fn a_window_is_one_of_four_and_null_leaves_it_to_the_provider() {
+    let window = |window: &str| {
+        let text = format!(
+            "{{ApiKeyPool: {{providers: {{openai: {{window: {window}, keys: [{{key: 'sk-0123456789'}}]}}}}}}}}"
+        );
+        load_text(&text).map(|loaded| loaded.gateway.providers[0].window_choice)
+    };
+    for (text, expected) in [
+        ("null", WindowChoice::Provider),
+        ("'bucket'", WindowChoice::Bucket),
+        ("'sliding'", WindowChoice::Sliding),
+        ("'fixed'", WindowChoice::Fixed),
+        ("'slices'", WindowChoice::Slices),
+    ] {
+        assert_eq!(window(text).unwrap(), expected, "{text}");
+    }
+    assert!(window("'Bucket'").is_err());
 }
 
 #[test]

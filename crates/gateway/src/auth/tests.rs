@@ -1,19 +1,24 @@
 use http::{HeaderName, HeaderValue};
 
 use super::*;
-use crate::config::{AdminConfig, Bounds, NetworkConfig, RetryConfig, Timeouts};
+use crate::config::{
+    AdminConfig, AffinityConfig, Bounds, NetworkConfig, QueueConfig, RetryConfig, Timeouts,
+};
 use crate::secret::Secret;
 
 fn config(client_key: Option<&str>, admin_token: Option<&str>) -> GatewayConfig {
     GatewayConfig {
         listen: "127.0.0.1:3456".parse().unwrap(),
         client_key: client_key.map(Secret::new),
+        tenants: Vec::new(),
         admin: AdminConfig {
             token: admin_token.map(Secret::new),
             listen: None,
         },
         known_hosts: vec!["gateway.example".to_owned()],
         health_check_interval: std::time::Duration::from_mins(1),
+        queue: QueueConfig::default(),
+        affinity: AffinityConfig::default(),
         retry: RetryConfig::default(),
         timeouts: Timeouts::default(),
         bounds: Bounds::default(),

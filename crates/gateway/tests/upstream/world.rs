@@ -11,7 +11,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use keypool_gateway::config::{
-    AdminConfig, Bounds, KeyEntry, NetworkConfig, ProviderConfig, RetryConfig, Timeouts,
+    AdminConfig, AffinityConfig, Bounds, KeyEntry, NetworkConfig, ProviderConfig, QueueConfig,
+    RetryConfig, SequentialMode, Timeouts, WindowChoice,
 };
 use keypool_gateway::{Gateway, GatewayConfig, RunningGateway, Secret};
 use keypool_pool::{Limits, Priority, Strategy, Window};
@@ -103,6 +104,9 @@ fn config(base_url: &str) -> GatewayConfig {
         base_url: base_url.to_owned(),
         strategy: Strategy::default(),
         window: Window::default(),
+        window_choice: WindowChoice::default(),
+        correct_limits: true,
+        sequential: SequentialMode::default(),
         quota_groups: Vec::new(),
         keys: vec![key],
         models: Vec::new(),
@@ -110,9 +114,12 @@ fn config(base_url: &str) -> GatewayConfig {
     GatewayConfig {
         listen: ([127, 0, 0, 1], 0).into(),
         client_key: None,
+        tenants: Vec::new(),
         admin: AdminConfig::default(),
         known_hosts: Vec::new(),
         health_check_interval: Duration::from_mins(1),
+        queue: QueueConfig::default(),
+        affinity: AffinityConfig::default(),
         retry: RetryConfig::default(),
         timeouts: Timeouts::default(),
         bounds: Bounds::default(),

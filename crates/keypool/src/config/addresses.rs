@@ -20,7 +20,7 @@ pub(super) struct Access {
     pub(super) admin: AdminConfig,
 }
 
-/// Reads HOST, PORT, APIKEY and Admin.
+/// Reads HOST, PORT, APIKEY and Admin, and looks whether there are tenants.
 pub(super) fn access(file: &ConfigFile, checker: &mut Checker<'_>) -> Access {
     let api_key = FieldPath::of(&["APIKEY"]);
     let token = FieldPath::of(&["Admin", "token"]);
@@ -44,8 +44,9 @@ pub(super) fn access(file: &ConfigFile, checker: &mut Checker<'_>) -> Access {
     let host_field = FieldPath::of(&["HOST"]);
     let listen = SocketAddr::new(address(&file.host, &host_field, checker), file.port);
     let admin_listen = admin_listener(file, listen, checker);
-    let guarded = file.api_key.is_some();
-    if !listen.ip().is_loopback() && !guarded {
+    let reachable = !listen.ip().is_loopback();
+    let traffic_open = file.api_key.is_none() && file.tenants.is_empty();
+    if reachable && traffic_open {
         let message = format!(
             "{:?} can be reached from outside and no APIKEY is set, so anyone could spend the keys: \
              set APIKEY, or listen on 127.0.0.1",
@@ -53,11 +54,20 @@ pub(super) fn access(file: &ConfigFile, checker: &mut Checker<'_>) -> Access {
         );
         checker.error(&host_field, message);
     }
-    let admin_open = !guarded && file.admin.token.is_none();
+    // A tenant's key does not guard the admin API.
+    let admin_open = file.api_key.is_none() && file.admin.token.is_none();
     if admin_listen.is_some_and(|address| !address.ip().is_loopback()) && admin_open {
         let message = "can be reached from outside and neither Admin.token nor APIKEY is set: \
                        set one, or listen on 127.0.0.1";
         checker.error(&FieldPath::of(&["Admin", "host"]), message);
+    } else if admin_listen.is_none() && reachable && !traffic_open && admin_open {
+        let message = format!(
+            "{:?} can be reached from outside and Tenants' keys do not guard the admin API, which is \
+             served there too: set Admin.token or APIKEY, or put the admin API on a loopback address \
+             with Admin.host and Admin.port",
+            file.host
+        );
+        checker.error(&host_field, message);
     }
     Access {
         listen,

@@ -3,6 +3,7 @@
 
 mod pool;
 mod routing;
+mod tenants;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,8 +11,12 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use pool::{KeyFile, PoolFile, PoolProviderFile, Protocol, RetryFile, TimeoutsFile};
+pub(crate) use pool::{
+    AffinityFile, KeyFile, PoolFile, PoolProviderFile, Protocol, QueueFile, RateLimitFile,
+    RetryFile, TimeoutsFile, WindowName,
+};
 pub(crate) use routing::{ProviderFile, RouterFile};
+pub(crate) use tenants::TenantFile;
 
 /// The configuration of keypool. Everything has a default but the keys.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -21,7 +26,8 @@ pub(crate) struct ConfigFile {
     /// Where editors find this schema; not read.
     #[serde(rename = "$schema")]
     pub(crate) schema: Option<String>,
-    /// The IP address to listen on, or `localhost`. Any other than a loopback address needs an APIKEY.
+    /// The IP address to listen on, or `localhost`. Any other than a loopback address needs an APIKEY, or
+    /// Tenants and an Admin.token.
     #[serde(rename = "HOST")]
     pub(crate) host: String,
     /// The port to listen on; 0 takes a free one.
@@ -30,6 +36,11 @@ pub(crate) struct ConfigFile {
     /// The gateway's own key, which clients present (and operators, unless Admin.token is set).
     #[serde(rename = "APIKEY")]
     pub(crate) api_key: Option<SecretText>,
+    /// Groups of clients with keys of their own, which present them instead of APIKEY. While requests wait for
+    /// room, each gets its share.
+    #[serde(rename = "Tenants")]
+    #[schemars(with = "Vec<TenantFile>", length(max = 1000))]
+    pub(crate) tenants: Vec<Option<TenantFile>>,
     /// Access to the admin API.
     #[serde(rename = "Admin")]
     pub(crate) admin: AdminFile,
@@ -89,7 +100,7 @@ pub(crate) struct ConfigFile {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AdminFile {
-    /// The admin token. When set, APIKEY opens no admin route.
+    /// The admin token. When set, APIKEY opens no admin route. A tenant's key never does.
     pub(crate) token: Option<SecretText>,
     /// Address of a listener of its own for the admin API; default: HOST.
     pub(crate) host: Option<String>,
@@ -184,6 +195,7 @@ impl Default for ConfigFile {
             host: "127.0.0.1".to_owned(),
             port: 3456,
             api_key: None,
+            tenants: Vec::new(),
             admin: AdminFile::default(),
             api_key_pool: None,
             providers: Vec::new(),

@@ -6,16 +6,20 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keypool_gateway::config::{Bounds, GatewayConfig, NetworkConfig, RetryConfig, Timeouts};
+use keypool_gateway::config::{
+    AffinityConfig, Bounds, GatewayConfig, NetworkConfig, QueueConfig, RetryConfig, Timeouts,
+};
 
 use super::checker::Checker;
 use super::document::{self, Node};
-use super::file::{BoundsFile, ConfigFile, LogLevel, RetryFile, TimeoutsFile};
+use super::file::{
+    AffinityFile, BoundsFile, ConfigFile, LogLevel, QueueFile, RetryFile, TimeoutsFile,
+};
 use super::path::FieldPath;
 use super::problem::{LoadError, Problem};
 use super::references::Environment;
 use super::validate::validate;
-use super::{addresses, not_in_effect, providers, routing, schema};
+use super::{addresses, not_in_effect, providers, routing, schema, tenants};
 
 /// Largest configuration file: 100,000 keys with all their fields fit.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -107,8 +111,9 @@ fn read(path: &Path) -> Result<String, LoadError> {
 }
 
 fn gateway_config(file: ConfigFile, checker: &mut Checker<'_>, path: &Path) -> GatewayConfig {
-    not_in_effect::check(&file.providers, checker);
+    not_in_effect::check(&file, checker);
     let access = addresses::access(&file, checker);
+    let tenants = tenants::tenants(&file.tenants, &access, checker);
     let network = network(&file, checker);
     let known_hosts = known_hosts(file.known_hosts, checker);
     let state_file = file
@@ -123,9 +128,12 @@ fn gateway_config(file: ConfigFile, checker: &mut Checker<'_>, path: &Path) -> G
     GatewayConfig {
         listen: access.listen,
         client_key: access.client_key,
+        tenants,
         admin: access.admin,
         known_hosts,
         health_check_interval: Duration::from_millis(pool.health_check_interval),
+        queue: queue(&pool.queue),
+        affinity: affinity(&pool.affinity),
         retry: retry(&pool.retry),
         timeouts: timeouts(&pool.timeouts, file.api_timeout_ms),
         bounds: bounds(&file.bounds),
@@ -189,6 +197,25 @@ fn known_hosts(names: Vec<String>, checker: &mut Checker<'_>) -> Vec<String> {
         }
     }
     names
+}
+
+fn queue(file: &QueueFile) -> QueueConfig {
+    // The schema has held them to what every machine's word holds, or to more than its memory.
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    QueueConfig {
+        enabled: file.enabled,
+        max_wait: Duration::from_millis(file.max_wait),
+        max_length: count(file.max_length),
+        max_bytes: count(file.max_bytes),
+    }
+}
+
+fn affinity(file: &AffinityFile) -> AffinityConfig {
+    AffinityConfig {
+        enabled: file.enabled,
+        ttl: Duration::from_millis(file.ttl),
+        load_factor: file.load_factor,
+    }
 }
 
 fn retry(file: &RetryFile) -> RetryConfig {

@@ -18,6 +18,7 @@ mod remote;
 mod routing;
 mod schema;
 mod suggest;
+mod tenants;
 mod validate;
 mod wording;
 

@@ -1,7 +1,7 @@
 //! Providers: `ApiKeyPool.providers` and `Providers` merged by name, with what is known about well-known names
 //! filled in.
 
-use keypool_gateway::config::{KeyEntry, ProviderConfig};
+use keypool_gateway::config::{KeyEntry, ProviderConfig, WindowChoice};
 use keypool_pool::Limits;
 use keypool_wire::{Dialect, ProviderKind, UpstreamBase};
 
@@ -158,13 +158,17 @@ impl Draft<'_> {
         let quota_groups = self.quota_groups(checker);
         let keys = self.keys(upstream.as_ref().map(|upstream| upstream.dialect), checker);
         let upstream = upstream?;
+        let window_choice = file.window.map(WindowChoice::from).unwrap_or_default();
         Some(ProviderConfig {
             name: self.name.to_owned(),
             kind: upstream.kind,
             dialect: upstream.dialect,
             base_url: upstream.base_url,
             strategy: file.strategy.unwrap_or(pool.strategy).into(),
-            window: file.window.unwrap_or_default().into(),
+            window: window_choice.into(),
+            window_choice,
+            correct_limits: file.correct_limits.unwrap_or(true),
+            sequential: file.sequential.unwrap_or_default().into(),
             quota_groups,
             keys,
             models: self

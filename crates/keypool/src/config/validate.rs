@@ -181,14 +181,17 @@ impl<'s> Walker<'s> {
 
     /// Where a field of exactly this name belongs, if it is one of the pool's or of a key's.
     fn home_of(&self, name: &str) -> Option<&'static str> {
-        const HOMES: [(&str, &str); 4] = [
+        const HOMES: [(&str, &str); 7] = [
             ("PoolFile", "ApiKeyPool"),
+            ("QueueFile", "ApiKeyPool.queue"),
+            ("AffinityFile", "ApiKeyPool.affinity"),
             ("PoolProviderFile", "ApiKeyPool.providers.<name>"),
             ("KeyFile", "ApiKeyPool.providers.<name>.keys[]"),
             (
                 "RateLimitFile",
                 "ApiKeyPool.providers.<name>.keys[].rateLimit",
             ),
+            ("TenantFile", "Tenants[]"),
         ];
         let definitions = self.root.get("$defs");
         let knows = |definition: &str| {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use http::Method;
 use keypool_gateway::config::{
-    AdminConfig, Bounds, KeyEntry, NetworkConfig, ProviderConfig, RetryConfig, Timeouts,
+    AdminConfig, AffinityConfig, Bounds, KeyEntry, NetworkConfig, ProviderConfig, QueueConfig,
+    RetryConfig, SequentialMode, Timeouts, WindowChoice,
 };
 use keypool_gateway::{Gateway, GatewayConfig, RunningGateway, Secret};
 use keypool_pool::{Limits, Priority, Strategy, Window};
@@ -274,6 +275,9 @@ fn gateway_config(listen: SocketAddr, base_url: String, seed: u64) -> GatewayCon
         base_url,
         strategy: Strategy::LeastLoaded,
         window: Window::Bucket,
+        window_choice: WindowChoice::default(),
+        correct_limits: true,
+        sequential: SequentialMode::default(),
         quota_groups: Vec::new(),
         keys: vec![key],
         models: Vec::new(),
@@ -281,9 +285,12 @@ fn gateway_config(listen: SocketAddr, base_url: String, seed: u64) -> GatewayCon
     GatewayConfig {
         listen,
         client_key: None,
+        tenants: Vec::new(),
         admin: AdminConfig::default(),
         known_hosts: Vec::new(),
         health_check_interval: Duration::from_mins(1),
+        queue: QueueConfig::default(),
+        affinity: AffinityConfig::default(),
         retry: RetryConfig::default(),
         timeouts: Timeouts {
             drain: Duration::from_secs(1),

@@ -19,8 +19,8 @@ use tower::ServiceExt;
 use crate::admin::{AdminAccess, router};
 use crate::clock::ManualTimeSource;
 use crate::config::{
-    AdminConfig, Bounds, GatewayConfig, KeyEntry, NetworkConfig, ProviderConfig, RetryConfig,
-    Timeouts,
+    AdminConfig, AffinityConfig, Bounds, GatewayConfig, KeyEntry, NetworkConfig, ProviderConfig,
+    QueueConfig, RetryConfig, SequentialMode, Timeouts, WindowChoice,
 };
 use crate::core::Core;
 use crate::driver::Housekeeping;
@@ -160,9 +160,12 @@ pub(super) fn config(providers: &[(&str, &[&str])]) -> GatewayConfig {
     GatewayConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         client_key: None,
+        tenants: Vec::new(),
         admin: AdminConfig::default(),
         known_hosts: Vec::new(),
         health_check_interval: Duration::from_mins(1),
+        queue: QueueConfig::default(),
+        affinity: AffinityConfig::default(),
         retry: RetryConfig::default(),
         timeouts: Timeouts::default(),
         bounds: Bounds::default(),
@@ -188,6 +191,9 @@ fn provider(name: &str, keys: &[&str]) -> ProviderConfig {
         base_url: "http://127.0.0.1:9".to_owned(),
         strategy: Strategy::RoundRobin,
         window: Window::Bucket,
+        window_choice: WindowChoice::default(),
+        correct_limits: true,
+        sequential: SequentialMode::default(),
         quota_groups: vec![("org-a".to_owned(), Limits::default())],
         keys: keys.iter().map(|key| entry(key)).collect(),
         models: Vec::new(),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use keypool_pool::{Limits, Strategy, Window};
+use keypool_gateway::config::{SequentialMode, WindowChoice};
+use keypool_pool::{Limits, Strategy};
 use keypool_wire::Dialect;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,10 +41,10 @@ pub(crate) struct PoolFile {
 pub(crate) struct AffinityFile {
     /// Whether it is on.
     pub(crate) enabled: bool,
-    /// How long a conversation remembers its key, in milliseconds.
+    /// How long a conversation remembers its key after its last request, in milliseconds.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(crate) ttl: u64,
-    /// How much busier than the average a key may be and still keep its conversations.
+    /// How many times as busy as the average a key may be and still keep its conversations.
     #[schemars(range(min = 1.0, max = 100.0))]
     pub(crate) load_factor: f64,
 }
@@ -57,9 +58,12 @@ pub(crate) struct QueueFile {
     /// How long one may wait, in milliseconds.
     #[schemars(range(min = 0, max = 86_400_000))]
     pub(crate) max_wait: u64,
-    /// How many may wait.
+    /// How many may wait per provider.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(crate) max_length: u64,
+    /// Most bytes that the bodies of waiting requests may hold in memory together.
+    #[schemars(range(min = 0, max = 1_099_511_627_776_u64))]
+    pub(crate) max_bytes: u64,
 }
 
 /// Bounds on the attempts of one request.
@@ -109,8 +113,15 @@ pub(crate) struct PoolProviderFile {
     pub(crate) protocol: Option<Protocol>,
     /// How a key is chosen, for this provider alone.
     pub(crate) strategy: Option<StrategyName>,
-    /// Shape of the per-minute meters: `bucket` refills continuously, `sliding` looks back 60 seconds.
+    /// How its per-minute limits are counted; default: as the provider is known to count.
     pub(crate) window: Option<WindowName>,
+    /// Whether declared limits that the provider's answers contradict are corrected. Answers are the truth
+    /// about a quota; a declared limit that is up to a third lower than the provider's is taken for a mistake
+    /// and raised, one that is lower still is taken for a share that you want to keep to; a declared limit that
+    /// is higher than the provider's is always lowered. false: declared limits are never raised. Default true.
+    pub(crate) correct_limits: Option<bool>,
+    /// Whether requests are sent one at a time; default off.
+    pub(crate) sequential: Option<SequentialName>,
     /// Quotas that several keys share, such as those of one organisation, by name.
     pub(crate) quota_groups: BTreeMap<String, QuotaGroupFile>,
     /// The keys.
@@ -167,6 +178,9 @@ pub(crate) struct KeyFile {
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct RateLimitFile {
+    /// Requests per second, where a provider counts so (Mistral does).
+    #[schemars(range(min = 1, max = 100_000_000_000_u64))]
+    pub(crate) requests_per_second: Option<u64>,
     /// Requests per minute.
     #[schemars(range(min = 1, max = 100_000_000_000_u64))]
     pub(crate) requests_per_minute: Option<u64>,
@@ -207,15 +221,31 @@ pub(crate) enum StrategyName {
     FillFirst,
 }
 
-/// Shape of the per-minute meters.
-#[derive(Debug, Default, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+/// How per-minute limits are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum WindowName {
-    /// Refills continuously.
-    #[default]
+    /// In a bucket that refills continuously.
     Bucket,
-    /// Counts the last 60 seconds.
+    /// Over the last 60 seconds.
     Sliding,
+    /// In minutes that begin anew, all at once.
+    Fixed,
+    /// In short slices of the minute, each with its part of the limit.
+    Slices,
+}
+
+/// Whether requests are sent one at a time.
+#[derive(Debug, Default, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SequentialName {
+    /// As many at a time as there is room for.
+    #[default]
+    Off,
+    /// One at a time per key.
+    Key,
+    /// One at a time per provider.
+    Provider,
 }
 
 /// The dialect that a provider's endpoints speak.
@@ -265,6 +295,7 @@ impl Default for QueueFile {
             enabled: true,
             max_wait: 30_000,
             max_length: 10_000,
+            max_bytes: 268_435_456,
         }
     }
 }
@@ -281,11 +312,23 @@ impl From<StrategyName> for Strategy {
     }
 }
 
-impl From<WindowName> for Window {
+impl From<WindowName> for WindowChoice {
     fn from(name: WindowName) -> Self {
         match name {
             WindowName::Bucket => Self::Bucket,
             WindowName::Sliding => Self::Sliding,
+            WindowName::Fixed => Self::Fixed,
+            WindowName::Slices => Self::Slices,
+        }
+    }
+}
+
+impl From<SequentialName> for SequentialMode {
+    fn from(name: SequentialName) -> Self {
+        match name {
+            SequentialName::Off => Self::Off,
+            SequentialName::Key => Self::Key,
+            SequentialName::Provider => Self::Provider,
         }
     }
 }
