@@ -5,7 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, Uri};
 
-use crate::config::GatewayConfig;
+use keypool_pool::Urgency;
+
+use crate::config::{DEFAULT_TENANT, GatewayConfig};
+use crate::limits::CREDENTIALS_TRIED;
+use crate::secret::Digest;
 
 /// Why a request is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,27 +32,67 @@ pub(crate) struct AdminPass {
     pub with_admin_token: bool,
 }
 
-/// Lets client traffic in.
-pub(crate) fn check_client(
-    config: &GatewayConfig,
+/// Whose request it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TenantRef<'a> {
+    /// 0 is the default tenant, then the configured ones in their order. It holds for the
+    /// configuration that it was found in; across a reload only the name does.
+    pub index: usize,
+    /// What people call it.
+    pub name: &'a str,
+    /// Its share while requests wait, 1 to 1000.
+    pub weight: u32,
+    /// The urgency of a request that names none.
+    pub urgency: Urgency,
+}
+
+impl TenantRef<'_> {
+    /// Whoever presents the gateway's own key, or none where traffic is open.
+    pub(crate) const DEFAULT: TenantRef<'static> = TenantRef {
+        index: 0,
+        name: DEFAULT_TENANT,
+        weight: 1,
+        urgency: Urgency::Normal,
+    };
+}
+
+/// Lets client traffic in, and says whose it is.
+pub(crate) fn check_client<'a>(
+    config: &'a GatewayConfig,
     headers: &HeaderMap,
     uri: &Uri,
-) -> Result<(), Denied> {
-    match &config.client_key {
-        Some(key) => {
-            let mut any = false;
-            for candidate in candidates(headers, uri) {
-                any |= key.matches(candidate);
-            }
-            if any {
-                Ok(())
-            } else {
-                Err(Denied::Credentials)
-            }
-        }
+) -> Result<TenantRef<'a>, Denied> {
+    if config.client_key.is_none() && config.tenants.is_empty() {
         // Open, on loopback only; then at least no web page may use it.
-        None => check_browser(config, headers, uri),
+        return check_browser(config, headers, uri).map(|()| TenantRef::DEFAULT);
     }
+    let mut found = None;
+    for candidate in candidates(headers, uri) {
+        // Of several keys that open the door, the first counts.
+        found = found.or(tenant_of(config, candidate));
+    }
+    found.ok_or(Denied::Credentials)
+}
+
+/// The tenant whose key this is. It is held against every key, so that the time taken tells neither
+/// which one matched nor whether one did.
+fn tenant_of<'a>(config: &'a GatewayConfig, candidate: &str) -> Option<TenantRef<'a>> {
+    let digest = Digest::of(candidate);
+    let own = config.client_key.as_ref();
+    let mut found = own
+        .is_some_and(|key| key.has_digest(&digest))
+        .then_some(TenantRef::DEFAULT);
+    for (index, tenant) in config.tenants.iter().enumerate() {
+        if tenant.key.has_digest(&digest) {
+            found = Some(TenantRef {
+                index: index + 1,
+                name: &tenant.name,
+                weight: tenant.weight,
+                urgency: tenant.urgency,
+            });
+        }
+    }
+    found
 }
 
 /// Lets an admin request in.
@@ -93,6 +137,7 @@ fn candidates<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> impl Iterator<Item = 
     bearer
         .chain(named)
         .chain(query.filter_map(|pair| pair.strip_prefix("key=")))
+        .take(CREDENTIALS_TRIED)
 }
 
 fn check_browser(config: &GatewayConfig, headers: &HeaderMap, uri: &Uri) -> Result<(), Denied> {

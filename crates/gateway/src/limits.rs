@@ -5,6 +5,17 @@ use std::time::Duration;
 /// Most bytes of a client's request head. Real agents send about 2 KiB.
 pub(crate) const REQUEST_HEAD_BYTES: usize = 64 * 1024;
 
+/// Most keys of one request that are tried. Clients send one, or the same in two places; each costs a
+/// hash and a comparison with every tenant's key.
+pub(crate) const CREDENTIALS_TRIED: usize = 8;
+
+/// Most bytes of a session's name. Clients send a UUID; the pool remembers the names for minutes.
+pub(crate) const SESSION_BYTES: usize = 256;
+
+/// How much earlier than the client's own clock a request's deadline is, so that the answer which
+/// says why still arrives; a twentieth of the time if that is less.
+pub(crate) const CLIENT_CLOCK_MARGIN: Duration = Duration::from_millis(500);
+
 /// How long a client may take to send a request's head.
 pub(crate) const REQUEST_HEAD_TIME: Duration = Duration::from_secs(30);
 

@@ -2,7 +2,8 @@ use http::{HeaderName, HeaderValue};
 
 use super::*;
 use crate::config::{
-    AdminConfig, AffinityConfig, Bounds, NetworkConfig, QueueConfig, RetryConfig, Timeouts,
+    AdminConfig, AffinityConfig, Bounds, NetworkConfig, QueueConfig, RetryConfig, TenantConfig,
+    Timeouts,
 };
 use crate::secret::Secret;
 
@@ -57,11 +58,14 @@ fn the_client_key_is_taken_from_every_place_that_clients_use() {
         headers(&[("authorization", "bearer gateway-key")]),
         headers(&[("x-goog-api-key", "gateway-key")]),
     ] {
-        assert_eq!(check_client(&config, &sent, &uri("/v1/messages")), Ok(()));
+        assert_eq!(
+            check_client(&config, &sent, &uri("/v1/messages")),
+            Ok(TenantRef::DEFAULT)
+        );
     }
     assert_eq!(
         check_client(&config, &headers(&[]), &uri("/v1/messages?key=gateway-key")),
-        Ok(())
+        Ok(TenantRef::DEFAULT)
     );
     for sent in [headers(&[]), headers(&[("x-api-key", "gateway-ke")])] {
         assert_eq!(
@@ -128,4 +132,95 @@ fn a_page_of_another_site_and_an_unknown_host_are_refused() {
         check_admin(&config, &null, &path),
         Err(Denied::ForeignOrigin)
     );
+}
+
+fn with_tenants(client_key: Option<&str>, admin_token: Option<&str>) -> GatewayConfig {
+    let tenant = |name: &str, key: &str, weight, urgency| TenantConfig {
+        name: name.to_owned(),
+        key: Secret::new(key),
+        weight,
+        urgency,
+    };
+    let tenants = vec![
+        tenant("team-a", "key-of-team-a", 2, Urgency::High),
+        tenant("team-b", "key-of-team-b", 1, Urgency::Batch),
+    ];
+    GatewayConfig {
+        tenants,
+        ..config(client_key, admin_token)
+    }
+}
+
+/// Who presents this key, by name.
+fn who<'a>(config: &'a GatewayConfig, key: &'static str) -> Result<&'a str, Denied> {
+    let sent = headers(&[("x-api-key", key)]);
+    check_client(config, &sent, &uri("/v1/messages")).map(|tenant| tenant.name)
+}
+
+#[test]
+fn a_key_tells_the_tenant_and_the_gateways_own_key_is_the_default_tenants() {
+    let config = with_tenants(Some("gateway-key"), None);
+    assert_eq!(who(&config, "gateway-key"), Ok("default"));
+    assert_eq!(who(&config, "key-of-team-a"), Ok("team-a"));
+    assert_eq!(who(&config, "key-of-team-c"), Err(Denied::Credentials));
+    let sent = headers(&[("authorization", "Bearer key-of-team-b")]);
+    let expected = TenantRef {
+        index: 2,
+        name: "team-b",
+        weight: 1,
+        urgency: Urgency::Batch,
+    };
+    assert_eq!(
+        check_client(&config, &sent, &uri("/v1/messages")),
+        Ok(expected)
+    );
+}
+
+#[test]
+fn of_two_tenants_keys_in_one_request_the_first_counts() {
+    let config = with_tenants(None, None);
+    let sent = headers(&[
+        ("authorization", "Bearer key-of-team-b"),
+        ("x-api-key", "key-of-team-a"),
+    ]);
+    let tenant = check_client(&config, &sent, &uri("/v1/messages")).unwrap();
+    assert_eq!(tenant.name, "team-b");
+}
+
+#[test]
+fn with_tenants_and_no_key_of_the_gateways_own_only_theirs_open_traffic() {
+    let config = with_tenants(None, None);
+    assert_eq!(who(&config, "key-of-team-b"), Ok("team-b"));
+    assert_eq!(who(&config, ""), Err(Denied::Credentials));
+    assert_eq!(
+        check_client(&config, &headers(&[]), &uri("/v1/messages")),
+        Err(Denied::Credentials)
+    );
+}
+
+#[test]
+fn a_tenants_key_opens_no_admin_route() {
+    let path = uri("/api/apikeys/stats");
+    let sent = headers(&[("x-api-key", "key-of-team-a")]);
+    for config in [
+        with_tenants(Some("gateway-key"), None),
+        with_tenants(None, Some("admin-token")),
+        with_tenants(Some("gateway-key"), Some("admin-token")),
+    ] {
+        assert_eq!(check_admin(&config, &sent, &path), Err(Denied::Credentials));
+    }
+}
+
+#[test]
+fn keys_beyond_the_first_few_of_one_request_are_not_tried() {
+    let config = with_tenants(Some("gateway-key"), None);
+    let path = |wrong: usize| {
+        let pairs = "key=wrong&".repeat(wrong);
+        format!("/v1/messages?{pairs}key=gateway-key")
+            .parse()
+            .unwrap()
+    };
+    let tried = |wrong| check_client(&config, &headers(&[]), &path(wrong)).is_ok();
+    assert!(tried(CREDENTIALS_TRIED - 1));
+    assert!(!tried(CREDENTIALS_TRIED));
 }

@@ -102,7 +102,7 @@ impl Service {
     fn models(&self, request: &Request<Incoming>, dialect: Dialect) -> Response<AnswerBody> {
         let live = self.core.live();
         match crate::auth::check_client(&live.config, request.headers(), request.uri()) {
-            Ok(()) => json_response(
+            Ok(_) => json_response(
                 200,
                 traffic::list_models(&live, request.headers()).to_string(),
             ),

@@ -39,7 +39,7 @@ pub(super) struct Attempt<'a> {
     /// The clocks of an attempt.
     pub timeouts: &'a Timeouts,
     /// What the client asked for.
-    pub request: &'a ClientRequest,
+    pub request: &'a ClientRequest<'a>,
     /// The body as this target gets it.
     pub body: Bytes,
     /// Whether the usage chunk was asked for on the client's behalf.

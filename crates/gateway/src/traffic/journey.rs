@@ -41,7 +41,7 @@ pub(super) struct Journey<'a> {
     core: &'a Core,
     live: &'a Live,
     upstream: &'a UpstreamClient,
-    request: ClientRequest,
+    request: ClientRequest<'a>,
     trail: Trail,
     /// Failures whose keys are blamed if another key serves the request.
     suspicions: Vec<Failure>,
@@ -66,7 +66,7 @@ impl<'a> Journey<'a> {
         core: &'a Core,
         live: &'a Live,
         upstream: &'a UpstreamClient,
-        request: ClientRequest,
+        request: ClientRequest<'a>,
     ) -> Self {
         Self {
             core,

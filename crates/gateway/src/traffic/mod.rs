@@ -5,6 +5,7 @@ mod failure;
 mod headers;
 mod journey;
 mod models;
+mod options;
 mod quota_headers;
 pub(crate) mod relay;
 mod request;
@@ -72,11 +73,20 @@ async fn serve_arrival(
     arrival: Arrival,
     request: Request<Incoming>,
 ) -> Result<(Response<AnswerBody>, Trail), (OwnError, Retry)> {
-    check_client(&live.config, request.headers(), request.uri()).map_err(denied)?;
+    let tenant = check_client(&live.config, request.headers(), request.uri()).map_err(denied)?;
     let permanent = |error: OwnError| (error, Retry::Never);
-    let request = ClientRequest::accept(arrival, endpoint, request, &live.config)
+    let request = ClientRequest::accept(arrival, tenant, endpoint, request, &live.config)
         .await
         .map_err(permanent)?;
+    tracing::trace!(
+        request = %request.facts.id,
+        tenant = request.tenant.name,
+        tenant_index = request.tenant.index,
+        weight = request.tenant.weight,
+        urgency = %request.urgency,
+        has_session = request.session.is_some(),
+        "taken in",
+    );
     let model = request.model().map_err(permanent)?;
     let targets =
         route(live, endpoint.dialect(), model).map_err(|error| permanent(route_error(&error)))?;

@@ -7,15 +7,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use keypool_pool::Timestamp;
+use keypool_pool::{Timestamp, Urgency};
 use keypool_wire::{Endpoint, OwnError, Peek, PeekError};
 
+use crate::auth::TenantRef;
 use crate::config::GatewayConfig;
 use crate::traffic::headers;
-
-/// Options that a client gives by header.
-const TIMEOUT_HEADER: &str = "x-keypool-timeout-ms";
-const TAGS_HEADER: &str = "x-keypool-tags";
+use crate::traffic::options::Options;
 
 /// What is still of interest about a request while its answer is on its way. It holds nothing of the
 /// request's bytes, since an open stream would keep them for as long as it lasts.
@@ -31,7 +29,7 @@ pub(crate) struct RequestFacts {
 
 /// Everything about one client request that its attempts need.
 #[derive(Debug)]
-pub(crate) struct ClientRequest {
+pub(crate) struct ClientRequest<'a> {
     /// What outlives the attempts.
     pub facts: Arc<RequestFacts>,
     /// The body as it came, kept for replay until an answer has begun.
@@ -40,6 +38,12 @@ pub(crate) struct ClientRequest {
     pub headers: HeaderMap,
     /// The query string that goes upstream.
     pub query: Option<String>,
+    /// Whose it is.
+    pub tenant: TenantRef<'a>,
+    /// How soon it wants to be served when not all can be at once.
+    pub urgency: Urgency,
+    /// The conversation that it belongs to, as the client names it.
+    pub session: Option<String>,
     /// Only keys with all of these tags may serve it.
     pub tags: Vec<String>,
     /// Past this instant no attempt begins or is waited for.
@@ -55,20 +59,22 @@ pub(crate) struct Arrival {
     pub at: Timestamp,
 }
 
-impl ClientRequest {
+impl<'a> ClientRequest<'a> {
     /// Reads the body and looks at it.
     pub(crate) async fn accept(
         arrival: Arrival,
+        tenant: TenantRef<'a>,
         endpoint: Endpoint,
         request: Request<Incoming>,
         config: &GatewayConfig,
     ) -> Result<Self, OwnError> {
         let (parts, body) = request.into_parts();
         let bound = config.bounds.body_bytes;
-        let timeout = own_timeout(&parts.headers)?;
+        let options = Options::read(&parts.headers)?;
         let body = read_body(body, bound, config.timeouts.client_body).await?;
         let peek = keypool_wire::peek(endpoint, &body).map_err(|error| peek_error(&error))?;
-        let allowed = timeout.map_or(config.retry.deadline, |own| own.min(config.retry.deadline));
+        let longest = config.retry.deadline;
+        let allowed = options.time.map_or(longest, |time| time.min(longest));
         Ok(Self {
             facts: Arc::new(RequestFacts {
                 id: arrival.id,
@@ -78,7 +84,10 @@ impl ClientRequest {
             body,
             headers: headers::for_upstream(&parts.headers),
             query: parts.uri.query().and_then(headers::query_for_upstream),
-            tags: tags(&parts.headers),
+            tenant,
+            urgency: options.urgency.unwrap_or(tenant.urgency),
+            session: options.session,
+            tags: options.tags,
             deadline: arrival.at + allowed,
         })
     }
@@ -131,34 +140,4 @@ fn peek_error(error: &PeekError) -> OwnError {
         code: "invalid_body",
         message: error.to_string(),
     }
-}
-
-fn own_timeout(headers: &HeaderMap) -> Result<Option<Duration>, OwnError> {
-    let Some(value) = headers.get(TIMEOUT_HEADER) else {
-        return Ok(None);
-    };
-    let millis = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.trim().parse::<u64>().ok());
-    match millis {
-        Some(millis) if millis > 0 => Ok(Some(Duration::from_millis(millis))),
-        _ => Err(OwnError {
-            status: 400,
-            code: "invalid_option",
-            message: format!("{TIMEOUT_HEADER} must be a whole number of milliseconds above 0"),
-        }),
-    }
-}
-
-fn tags(headers: &HeaderMap) -> Vec<String> {
-    let values = headers
-        .get_all(TAGS_HEADER)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .map(|tag| tag.trim().to_owned())
-        .filter(|tag| !tag.is_empty())
-        .collect()
 }
