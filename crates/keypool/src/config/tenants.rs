@@ -7,7 +7,7 @@ use keypool_gateway::config::{DEFAULT_TENANT, TenantConfig};
 use super::addresses::Access;
 use super::checker::Checker;
 use super::file::TenantFile;
-use super::path::FieldPath;
+use super::path::{FieldPath, shown_name};
 
 /// Longest name of a tenant: it stands in metrics and logs.
 const NAME_CHARS: usize = 64;
@@ -74,6 +74,9 @@ fn check_name(name: &str, others: &[&str], field: &FieldPath, checker: &mut Chec
         );
         checker.error(field, message);
     } else if others.contains(&name) {
-        checker.error(field, format!("there are two tenants named {name:?}"));
+        checker.error(
+            field,
+            format!("there are two tenants named {:?}", shown_name(name)),
+        );
     }
 }

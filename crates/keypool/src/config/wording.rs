@@ -8,8 +8,9 @@ use super::document::{Node, NodeValue};
 /// Longest text that is shown as it is where it does not belong; a longer one may be a key.
 const LONGEST_SHOWN: usize = 11;
 
-/// Longest text shown where a word or a plain text was expected.
-const LONGEST_WORD: usize = 60;
+/// How many times as long as the longest word allowed a text may be and still be shown where one was
+/// expected: a slip is about as long as what was meant, and what is much longer may be a key.
+const WORD_FACTOR: usize = 2;
 
 /// Follows a reference to a named schema.
 #[must_use]
@@ -140,11 +141,9 @@ fn shown_text(text: &str, schema: &Value) -> String {
         // Keys written as plain texts where objects are expected are the likely case.
         return "a text".to_owned();
     }
-    let longest = if allowed_values(schema).is_some() {
-        LONGEST_WORD
-    } else {
-        LONGEST_SHOWN
-    };
+    let words = allowed_values(schema).unwrap_or_default();
+    let longest_word = words.iter().map(|word| word.len()).max().unwrap_or(0);
+    let longest = LONGEST_SHOWN.max(WORD_FACTOR * longest_word);
     let is_word = text.chars().count() <= longest && super::path::shown_name(text) == text;
     if is_word {
         format!("{text:?}")
