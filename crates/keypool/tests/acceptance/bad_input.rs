@@ -224,6 +224,41 @@ async fn an_option_header_that_makes_no_sense_is_a_400() {
 }
 
 #[tokio::test]
+async fn a_priority_that_is_none_is_refused_and_told_what_is_allowed() {
+    let world = Setup::both(1).start().await;
+    for api in Api::ALL {
+        for value in ["urgent", "", "1", "High"] {
+            let answer = world.ask(api).header("x-keypool-priority", value).await;
+            api.assert_error(&answer, 400, "invalid_option");
+            let text = answer.text();
+            let expected = "x-keypool-priority must be one of critical, high, normal, low, batch";
+            assert!(text.contains(expected), "{text}");
+        }
+        let long = "s".repeat(257);
+        let answer = world.ask(api).header("x-keypool-session", &long).await;
+        api.assert_error(&answer, 400, "invalid_option");
+    }
+    assert_stopped_at_the_gate(&world).await;
+}
+
+#[tokio::test]
+async fn every_priority_and_any_session_are_taken_and_not_passed_on() {
+    let world = Setup::both(1).start().await;
+    for api in [Api::Messages, Api::Chat] {
+        for priority in ["critical", "high", "normal", "low", "batch"] {
+            let call = world.ask(api).header("x-keypool-priority", priority);
+            call.header("x-keypool-session", "a session")
+                .await
+                .assert_ok();
+        }
+    }
+    for received in world.received() {
+        let headers = format!("{:?}", received.headers);
+        assert!(!headers.contains("x-keypool-"), "{headers}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_gateway_key_is_a_401_that_is_not_worth_a_retry() {
     let world = Setup::both(1)
         .set("/APIKEY", "the-gateway-key")
@@ -416,6 +451,24 @@ async fn a_deadline_of_the_clients_own_is_kept() {
     for api in [Api::Messages, Api::Chat] {
         world.fault(&api.key(1), keypool_sim::Fault::Hang);
         let answer = world.ask(api).header("x-keypool-timeout-ms", "200");
+        let answer = timeout(Duration::from_secs(5), answer.into_future())
+            .await
+            .unwrap();
+        api.assert_error(&answer, 504, "upstream_timeout");
+    }
+}
+
+#[tokio::test]
+async fn an_sdks_own_timeout_bounds_the_request() {
+    let world = Setup::both(1).start().await;
+    for (api, header) in [
+        (Api::Messages, "x-stainless-timeout"),
+        (Api::Chat, "x-stainless-read-timeout"),
+    ] {
+        // Nobody wrote these headers by hand: one that makes no sense does no harm.
+        world.ask(api).header(header, "None").await.assert_ok();
+        world.fault(&api.key(1), keypool_sim::Fault::Hang);
+        let answer = world.ask(api).header(header, "0.3");
         let answer = timeout(Duration::from_secs(5), answer.into_future())
             .await
             .unwrap();

@@ -28,3 +28,4 @@ mod relay;
 mod routing;
 mod security;
 mod strategies;
+mod tenants;

@@ -15,6 +15,7 @@ use crate::support::{
 };
 
 const CLIENT_KEY: &str = "client-canary-7f3a9c51e2-key";
+const TENANT_KEY: &str = "tenant-canary-7f3a9c51e2-key";
 const ADMIN_TOKEN: &str = "admin-canary-7f3a9c51e2-token";
 
 // acceptance 86
@@ -24,17 +25,22 @@ async fn no_key_shows_up_anywhere_whatever_happens_at_any_log_level() {
         let world = Setup::both(3)
             .set("/APIKEY", CLIENT_KEY)
             .set("/Admin/token", ADMIN_TOKEN)
+            .set("/Tenants", json!([{ "name": "team-a", "key": TENANT_KEY }]))
             .set("/LOG_LEVEL", level)
             .start()
             .await;
         let client = world.with_header("x-api-key", CLIENT_KEY);
         let admin = world.with_header("authorization", &bearer(ADMIN_TOKEN));
+        let tenant = world.with_header("x-api-key", TENANT_KEY);
         be_served_badly(&world, &client).await;
+        be_served_badly(&world, &tenant).await;
         look_at_everything(&admin).await;
         get_things_wrong(&client, &admin).await;
+        get_things_wrong(&tenant, &admin).await;
     }
     // Dropped, the worlds have been searched; and the search does find what is there.
-    assert!(CLIENT_KEY.contains(CANARY) && ADMIN_TOKEN.contains(CANARY));
+    let keys = [CLIENT_KEY, TENANT_KEY, ADMIN_TOKEN];
+    assert!(keys.iter().all(|key| key.contains(CANARY)));
 }
 
 fn bearer(token: &str) -> String {
@@ -95,6 +101,8 @@ async fn get_things_wrong(client: &Client, admin: &Client) {
         client
             .post("/v1/messages")
             .header("x-keypool-timeout-ms", &key),
+        client.ask(Api::Messages).header("x-keypool-priority", &key),
+        client.ask(Api::Messages).header("x-keypool-session", &key),
         admin.get(&format!("/api/apikeys/stats?provider={key}")),
         admin.get(&format!("/api/apikeys/provider/{key}")),
         admin
