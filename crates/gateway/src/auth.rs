@@ -1,4 +1,4 @@
-//! Who may do what: the client key, the admin token, and the checks that keep browsers out.
+//! Who may do what: the client key, tenants' keys, the admin token, and the checks that keep browsers out.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -115,9 +115,22 @@ pub(crate) fn check_admin(
     }
 }
 
-/// Whether everything may be open on this address.
+/// An address that others can reach and that nothing guards, if there is one. Traffic needs a key of its
+/// clients, be it the gateway's own or tenants'; the admin API the gateway's own or a token, since a
+/// tenant's key does not open it.
 #[must_use]
-pub(crate) fn is_loopback(address: SocketAddr) -> bool {
+pub(crate) fn open_address(config: &GatewayConfig) -> Option<SocketAddr> {
+    let traffic_is_open = config.client_key.is_none() && config.tenants.is_empty();
+    let admin_is_open = config.client_key.is_none() && config.admin.token.is_none();
+    let admin = config.admin.listen.unwrap_or(config.listen);
+    let open = [(config.listen, traffic_is_open), (admin, admin_is_open)];
+    open.into_iter()
+        .find(|(address, is_open)| *is_open && !is_loopback(*address))
+        .map(|(address, _)| address)
+}
+
+/// Whether everything may be open on this address.
+fn is_loopback(address: SocketAddr) -> bool {
     match address.ip() {
         IpAddr::V4(ip) => ip.is_loopback(),
         IpAddr::V6(ip) => ip.is_loopback(),

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
-use crate::auth::is_loopback;
+use crate::auth::open_address;
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::config::GatewayConfig;
 use crate::core::{Core, ReloadError, ReloadSummary, Reloader};
@@ -98,7 +98,9 @@ impl Gateway {
         config: GatewayConfig,
         time: Arc<dyn TimeSource>,
     ) -> Result<RunningGateway, StartError> {
-        refuse_open_addresses(&config)?;
+        if let Some(address) = open_address(&config) {
+            return Err(StartError::Open(address));
+        }
         let traffic = bind(config.listen)?;
         let admin = config.admin.listen.map(bind).transpose()?;
         let measurements = GatewayMeasurements::default();
@@ -356,21 +358,6 @@ async fn next_connection(
             },
         }
     }
-}
-
-/// Off loopback, traffic needs a key of its clients, be it the gateway's own or tenants', and the admin
-/// API the gateway's own or a token: a tenant's key does not open it.
-fn refuse_open_addresses(config: &GatewayConfig) -> Result<(), StartError> {
-    let traffic_is_open = config.client_key.is_none() && config.tenants.is_empty();
-    if traffic_is_open && !is_loopback(config.listen) {
-        return Err(StartError::Open(config.listen));
-    }
-    let admin_is_open = config.client_key.is_none() && config.admin.token.is_none();
-    let admin = config.admin.listen.unwrap_or(config.listen);
-    if admin_is_open && !is_loopback(admin) {
-        return Err(StartError::Open(admin));
-    }
-    Ok(())
 }
 
 fn runtime() -> Result<Runtime, StartError> {

@@ -224,3 +224,35 @@ fn keys_beyond_the_first_few_of_one_request_are_not_tried() {
     assert!(tried(CREDENTIALS_TRIED - 1));
     assert!(!tried(CREDENTIALS_TRIED));
 }
+
+#[test]
+fn an_address_that_others_reach_needs_a_guard_of_traffic_and_one_of_the_admin_api() {
+    let outside = |config: GatewayConfig| GatewayConfig {
+        listen: "0.0.0.0:3456".parse().unwrap(),
+        ..config
+    };
+    let with_admin_at = |address: &str, config: GatewayConfig| GatewayConfig {
+        admin: AdminConfig {
+            listen: address.parse().ok(),
+            ..config.admin.clone()
+        },
+        ..config
+    };
+    for guarded in [
+        config(None, None),
+        outside(config(Some("gateway-key"), None)),
+        outside(with_tenants(Some("gateway-key"), None)),
+        outside(with_tenants(None, Some("admin-token"))),
+        outside(with_admin_at("127.0.0.1:1", with_tenants(None, None))),
+    ] {
+        assert_eq!(open_address(&guarded), None, "{guarded:?}");
+    }
+    for open in [
+        outside(config(None, None)),
+        outside(config(None, Some("admin-token"))),
+        outside(with_tenants(None, None)),
+        with_admin_at("0.0.0.0:1", with_tenants(None, None)),
+    ] {
+        assert!(open_address(&open).is_some(), "{open:?}");
+    }
+}
