@@ -26,6 +26,7 @@ mod output;
 mod refusal;
 mod report;
 mod snapshot;
+mod trace;
 
 mod bars;
 mod cooldown;
@@ -78,4 +79,5 @@ pub use snapshot::{
 };
 pub use strategy::{ParseStrategyError, Strategy};
 pub use time::Timestamp;
+pub use trace::TraceRecord;
 pub use urgency::{ParseUrgencyError, Urgency};
