@@ -11,6 +11,8 @@ use std::time::Duration;
 use keypool_pool::{Limits, Priority, Strategy, Timestamp, Urgency, Window};
 use keypool_wire::{Dialect, ProviderKind};
 
+pub use keypool_pool::{AffinityConfig, Sequential};
+
 use crate::secret::Secret;
 
 /// Everything a running gateway needs to know.
@@ -93,45 +95,6 @@ pub struct QueueConfig {
     pub max_bytes: usize,
 }
 
-/// Keeping a conversation on one key, whose prompt cache is warm.
-#[derive(Debug, Clone)]
-pub struct AffinityConfig {
-    /// Whether it is on.
-    pub enabled: bool,
-    /// How long a conversation remembers its key after its last request.
-    pub ttl: Duration,
-    /// How many times as busy as the average a key may be and still keep its conversations; 1 to 100.
-    pub load_factor: f64,
-}
-
-/// How the limits of a provider are said to be counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum WindowChoice {
-    /// As the provider is known to count.
-    #[default]
-    Provider,
-    /// A bucket that refills continuously.
-    Bucket,
-    /// The last 60 seconds.
-    Sliding,
-    /// Minutes that begin anew, all at once.
-    Fixed,
-    /// The minute in short slices, each with its part of the limit.
-    Slices,
-}
-
-/// Whether requests are sent one at a time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum SequentialMode {
-    /// As many at a time as there is room for.
-    #[default]
-    Off,
-    /// One at a time per key.
-    Key,
-    /// One at a time per provider.
-    Provider,
-}
-
 /// Bounds on the attempts of one request.
 #[derive(Debug, Clone)]
 pub struct RetryConfig {
@@ -187,15 +150,13 @@ pub struct ProviderConfig {
     pub base_url: String,
     /// How a key is chosen.
     pub strategy: Strategy,
-    /// Shape of the per-minute meters; follows from `window_choice`.
-    pub window: Window,
-    /// What the configuration says about how its limits are counted.
-    pub window_choice: WindowChoice,
+    /// How its limits per minute are counted; `None`: as the provider is known to count.
+    pub window: Option<Window>,
     /// Whether declared limits that the provider's answers contradict are corrected upwards too. A limit
     /// that is higher than the provider's is lowered in any case.
     pub correct_limits: bool,
     /// Whether requests are sent one at a time.
-    pub sequential: SequentialMode,
+    pub sequential: Sequential,
     /// Quotas that several keys share, by name.
     pub quota_groups: Vec<(String, Limits)>,
     /// Its keys, in configuration order.
@@ -229,19 +190,6 @@ pub struct KeyEntry {
     pub expires_at: Option<Timestamp>,
 }
 
-impl From<WindowChoice> for Window {
-    /// The nearest shape that the meters have.
-    fn from(choice: WindowChoice) -> Self {
-        match choice {
-            WindowChoice::Sliding => Self::Sliding,
-            WindowChoice::Provider
-            | WindowChoice::Bucket
-            | WindowChoice::Fixed
-            | WindowChoice::Slices => Self::Bucket,
-        }
-    }
-}
-
 impl Default for QueueConfig {
     fn default() -> Self {
         Self {
@@ -249,16 +197,6 @@ impl Default for QueueConfig {
             max_wait: Duration::from_secs(30),
             max_length: 10_000,
             max_bytes: 256 * 1024 * 1024,
-        }
-    }
-}
-
-impl Default for AffinityConfig {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            ttl: Duration::from_mins(5),
-            load_factor: 1.25,
         }
     }
 }

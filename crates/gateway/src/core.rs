@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use keypool_pool::PoolConfig;
+use keypool_pool::{DayRule, PoolConfig, QueueConfig, Window};
+use keypool_wire::WindowShape;
 use parking_lot::Mutex;
 
 use crate::clock::TimeSource;
@@ -194,9 +195,27 @@ impl std::fmt::Debug for Core {
 }
 
 fn pool_config(config: &GatewayConfig, provider: &ProviderConfig) -> PoolConfig {
+    let rules = keypool_wire::quota_rules(provider.kind);
     PoolConfig {
         strategy: provider.strategy,
-        window: provider.window,
+        window: provider.window.unwrap_or(match rules.window {
+            WindowShape::Bucket => Window::Bucket,
+            WindowShape::Sliding => Window::Sliding,
+            WindowShape::FixedMinute => Window::Fixed,
+            WindowShape::SecondSlices => Window::Slices,
+        }),
+        day: match rules.day {
+            keypool_wire::DayRule::Utc => DayRule::Utc,
+            keypool_wire::DayRule::UsPacific => DayRule::UsPacific,
+        },
+        cache_reads_free: rules.cache_reads_free,
+        correct_limits: provider.correct_limits,
+        sequential: provider.sequential,
+        affinity: config.affinity,
+        queue: QueueConfig {
+            max_length: config.queue.max_length,
+            max_bytes: u64::try_from(config.queue.max_bytes).unwrap_or(u64::MAX),
+        },
         quota_groups: provider.quota_groups.clone(),
         keys: provider.keys.iter().map(pool_key).collect(),
         probe_interval: config.health_check_interval,

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::TimeSource;
 use crate::limits;
+use crate::pool_shell::Alarm;
 use crate::provider::{Provider, UpstreamKey};
 use crate::telemetry::{Events, POOL_LOG};
 use crate::traffic::{ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER, upstream_headers};
@@ -61,7 +62,8 @@ impl Housekeeping {
             upstream: self.upstream.clone(),
             events: self.events.clone(),
         };
-        self.runtime.spawn(driver.run(outputs));
+        self.runtime
+            .spawn(driver.run(provider.pool.alarm(), outputs));
     }
 }
 
@@ -75,12 +77,15 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(self, mut outputs: mpsc::UnboundedReceiver<Output>) {
+    async fn run(self, alarm: Arc<Alarm>, mut outputs: mpsc::UnboundedReceiver<Output>) {
         loop {
-            let Some(deadline) = self.next_deadline() else {
+            let Some(provider) = self.provider.upgrade() else {
                 return;
             };
+            let deadline = self.next_deadline(&provider);
+            drop(provider);
             tokio::select! {
+                () = alarm.moved() => {}
                 output = outputs.recv() => match output {
                     Some(output) => self.act_on(&output),
                     None => return,
@@ -95,16 +100,12 @@ impl Driver {
     }
 
     /// When to look at the pool again; a pool with no deadline is looked at after the longest nap.
-    fn next_deadline(&self) -> Option<Timestamp> {
+    fn next_deadline(&self, provider: &Provider) -> Timestamp {
         const SHORTEST_NAP: std::time::Duration = std::time::Duration::from_millis(1);
         const LONGEST_NAP: std::time::Duration = std::time::Duration::from_mins(1);
-        let provider = self.provider.upgrade()?;
         let now = self.time.now();
-        let deadline = provider
-            .pool
-            .next_timeout()
-            .map_or(now + LONGEST_NAP, |(at, _)| at);
-        Some(deadline.max(now + SHORTEST_NAP))
+        let deadline = provider.pool.set_alarm(now + LONGEST_NAP);
+        deadline.max(now + SHORTEST_NAP)
     }
 
     fn act_on(&self, output: &Output) {

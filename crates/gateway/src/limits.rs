@@ -50,6 +50,10 @@ pub(crate) const STREAMS_PER_UPSTREAM_CONNECTION: usize = 90;
 /// How long an idle upstream connection is kept; below the 60 s after which load balancers close.
 pub(crate) const UPSTREAM_IDLE: Duration = Duration::from_secs(50);
 
+/// Prompts below it are in no provider's prompt cache (Anthropic's least prefix is 512 to 4096 tokens by
+/// model, OpenAI's 1024), so that a request which names no conversation is tied to no key by its beginning.
+pub(crate) const CACHED_PREFIX_TOKENS: u64 = 1024;
+
 /// Most bytes of an admin request's body; an import of 10,000 keys fits.
 pub(crate) const ADMIN_BODY_BYTES: usize = 4 * 1024 * 1024;
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -59,6 +60,8 @@ pub(crate) struct UpstreamKey {
     pub base: UpstreamBase,
     /// The one header that authenticates upstream.
     pub auth: (HeaderName, HeaderValue),
+    /// Who owns its quota, as its answers name them; 0 until one did.
+    pub owner: AtomicU64,
     /// Upstream answers by status.
     pub statuses: Mutex<BTreeMap<u16, u64>>,
 }
@@ -133,10 +136,11 @@ impl Provider {
         self.settings.load_full()
     }
 
-    /// Tells a client what is left of the pool's quota.
-    pub(crate) fn write_quota_headers(&self, headers: &mut HeaderMap) {
+    /// Tells a client what is left of the pool's quota for the models of a class.
+    pub(crate) fn write_quota_headers(&self, headers: &mut HeaderMap, model_class: &str) {
+        let dialect = self.settings.load().dialect;
         self.quota_headers
-            .write_to(headers, &self.pool, self.settings.load().dialect);
+            .write_to(headers, &self.pool, dialect, model_class);
     }
 
     /// The key behind an id.
@@ -187,6 +191,8 @@ impl Provider {
         let keep_counts = |(id, key): (KeyId, Arc<UpstreamKey>)| {
             if let Some(old) = old.get(&id) {
                 key.statuses.lock().clone_from(&old.statuses.lock());
+                key.owner
+                    .store(old.owner.load(Ordering::Relaxed), Ordering::Relaxed);
             }
             (id, key)
         };
@@ -239,6 +245,7 @@ impl UpstreamKey {
             entry,
             base,
             auth,
+            owner: AtomicU64::new(0),
             statuses: Mutex::default(),
         })
     }

@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keypool::config::{self, LoadError, Loaded};
-use keypool_gateway::config::{
-    AffinityConfig, ProviderConfig, QueueConfig, SequentialMode, WindowChoice,
-};
+use keypool_gateway::config::{AffinityConfig, ProviderConfig, QueueConfig, Sequential};
 use keypool_pool::{Limits, Strategy, Urgency, Window};
 use keypool_wire::{Dialect, ProviderKind};
 
@@ -229,22 +227,19 @@ fn every_field_is_read() {
     assert_eq!(keys_of(own), ["sk-own-0001-literal", "sk-own-0002-literal"]);
     assert_eq!(own.kind, ProviderKind::Generic(Dialect::OpenAi));
     assert_eq!(
-        (own.strategy, own.window, own.window_choice),
-        (Strategy::FillFirst, Window::Sliding, WindowChoice::Sliding)
+        (own.strategy, own.window),
+        (Strategy::FillFirst, Some(Window::Sliding))
     );
     assert_eq!(
         (own.correct_limits, own.sequential),
-        (true, SequentialMode::Off)
+        (true, Sequential::Off)
     );
-    assert_eq!(
-        (anthropic.window, anthropic.window_choice),
-        (Window::Bucket, WindowChoice::Slices)
-    );
+    assert_eq!(anthropic.window, Some(Window::Slices));
     assert_eq!(
         (anthropic.correct_limits, anthropic.sequential),
-        (false, SequentialMode::Key)
+        (false, Sequential::Key)
     );
-    assert_eq!(openai.window_choice, WindowChoice::Provider);
+    assert_eq!(openai.window, None);
     assert_eq!(own.base_url, "https://llm.example.com/v1");
     assert_eq!(openai.models, ["gpt-x", "gpt-x-mini"]);
     insta::assert_snapshot!(warnings(&loaded));
@@ -434,10 +429,10 @@ fn without_a_word_about_them_requests_wait_conversations_stay_and_limits_are_cor
         assert!((affinity.load_factor - 1.25).abs() < f64::EPSILON);
     }
     let openai = &gateway.providers[0];
-    assert_eq!(openai.window_choice, WindowChoice::Provider);
+    assert_eq!(openai.window, None);
     assert_eq!(
         (openai.correct_limits, openai.sequential),
-        (true, SequentialMode::Off)
+        (true, Sequential::Off)
     );
 }
 
@@ -447,14 +442,14 @@ fn a_window_is_one_of_four_and_null_leaves_it_to_the_provider() {
         let text = format!(
             "{{ApiKeyPool: {{providers: {{openai: {{window: {window}, keys: [{{key: 'sk-0123456789'}}]}}}}}}}}"
         );
-        load_text(&text).map(|loaded| loaded.gateway.providers[0].window_choice)
+        load_text(&text).map(|loaded| loaded.gateway.providers[0].window)
     };
     for (text, expected) in [
-        ("null", WindowChoice::Provider),
-        ("'bucket'", WindowChoice::Bucket),
-        ("'sliding'", WindowChoice::Sliding),
-        ("'fixed'", WindowChoice::Fixed),
-        ("'slices'", WindowChoice::Slices),
+        ("null", None),
+        ("'bucket'", Some(Window::Bucket)),
+        ("'sliding'", Some(Window::Sliding)),
+        ("'fixed'", Some(Window::Fixed)),
+        ("'slices'", Some(Window::Slices)),
     ] {
         assert_eq!(window(text).unwrap(), expected, "{text}");
     }

@@ -216,6 +216,8 @@ fn read_limits(fields: &mut Fields, current: Limits) -> Result<Option<Limits>, A
     let most = LIMIT_MAX;
     let concurrent = current.max_concurrent.map(u64::from);
     let read = Limits {
+        requests_per_second: limit("requestsPerSecond", current.requests_per_second, most)?,
+        tokens_per_second: current.tokens_per_second,
         requests_per_minute: limit("requestsPerMinute", current.requests_per_minute, most)?,
         tokens_per_minute: limit("tokensPerMinute", current.tokens_per_minute, most)?,
         input_tokens_per_minute: limit(

@@ -158,6 +158,9 @@ fn kind_name(kind: AlertKind) -> &'static str {
         AlertKind::OutOfCredit => "out-of-credit",
         AlertKind::KeyExpired => "key-expired",
         AlertKind::HealthLow => "health-low",
+        AlertKind::LimitCorrected => "limit-corrected",
+        AlertKind::ForeignUse => "foreign-use",
+        AlertKind::SharedQuota => "shared-quota",
     }
 }
 

@@ -24,6 +24,7 @@ const DURATION_BUCKETS: [f64; 16] = [
 pub(crate) struct ProviderMeasurements {
     pub(super) request_duration: Histogram,
     pub(super) first_byte: Histogram,
+    pub(super) queue_wait: Histogram,
     pub(super) failovers: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -58,6 +59,7 @@ impl Default for ProviderMeasurements {
         Self {
             request_duration: Histogram::new(DURATION_BUCKETS),
             first_byte: Histogram::new(DURATION_BUCKETS),
+            queue_wait: Histogram::new(DURATION_BUCKETS),
             failovers: Mutex::default(),
         }
     }
@@ -72,6 +74,11 @@ impl ProviderMeasurements {
     /// Takes in how long an attempt took until its answer could begin.
     pub(crate) fn observe_first_byte(&self, duration: Duration) {
         self.first_byte.observe(duration.as_secs_f64());
+    }
+
+    /// Takes in how long a request waited for room, whether it got any or not.
+    pub(crate) fn observe_wait(&self, duration: Duration) {
+        self.queue_wait.observe(duration.as_secs_f64());
     }
 
     /// Counts an attempt that followed one that failed for `reason`. Reasons may be a provider's

@@ -71,6 +71,7 @@ impl Attempt<'_> {
         };
         let (parts, body) = response.into_parts();
         settlement.key.count_status(parts.status.as_u16());
+        settlement.observe_head(&parts.headers);
         if !parts.status.is_success() {
             return Err(self.read_error(settlement, parts, body).await);
         }
@@ -155,8 +156,10 @@ impl Attempt<'_> {
         if !looks_like_json(&whole) {
             return Err(Failure::garbage(settlement, &parts, &whole));
         }
-        let usage = keypool_wire::usage_of_answer(settlement.request.endpoint, &whole);
-        settlement.settle_used(Verdict::Success, usage.as_ref());
+        let endpoint = settlement.request.endpoint;
+        let usage = keypool_wire::usage_of_answer(endpoint, &whole);
+        let made_state = keypool_wire::state_ids_of_answer(endpoint, &whole);
+        settlement.settle_used(Verdict::Success, usage.as_ref(), &made_state);
         Ok(answer(&parts, AnswerBody::whole(whole)))
     }
 

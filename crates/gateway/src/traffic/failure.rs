@@ -86,12 +86,14 @@ struct Blame {
     verdict: Verdict,
     charge: Charge,
     note: ErrorNote,
+    grew_too_fast: bool,
 }
 
 impl Failure {
     /// The provider answered with an error status.
     pub(super) fn judged(settlement: Settlement, parts: Parts, body: Bytes) -> Self {
         let status = parts.status.as_u16();
+        settlement.observe_error(status, &body);
         let now = settlement.provider.pool.time().now();
         let kind = settlement.provider.settings().kind;
         let judged = {
@@ -248,6 +250,7 @@ impl Failure {
                     verdict,
                     charge: Charge::RequestOnly,
                     note,
+                    grew_too_fast: judged.growth,
                 },
             ),
             None => failure.suspicion = Some(Suspicion::new(settlement, note.code)),
@@ -285,6 +288,7 @@ impl Failure {
                 verdict: Verdict::Fault(fault),
                 charge,
                 note,
+                grew_too_fast: false,
             },
         );
         failure
@@ -319,6 +323,7 @@ impl Suspicion {
                 verdict,
                 charge: Charge::RequestOnly,
                 note,
+                grew_too_fast: false,
             },
         );
     }
@@ -332,10 +337,9 @@ impl Drop for Suspicion {
 
 fn settle(settlement: Settlement, blame: Blame) {
     settlement.settle(Ending {
-        verdict: blame.verdict,
-        charge: blame.charge,
-        usage: Usage::default(),
         error: Some(blame.note),
+        grew_too_fast: blame.grew_too_fast,
+        ..Ending::new(blame.verdict, blame.charge, Usage::default())
     });
 }
 

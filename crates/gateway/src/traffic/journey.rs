@@ -1,17 +1,17 @@
 //! A request's way through targets and keys to an answer.
 //!
-//! As long as no byte of an answer has gone to the client, every failure that another key or a
-//! fallback could cure is cured out of its sight: bounded by keys and by the deadline, not by a
-//! count. A key that was tried is not tried again.
+//! As long as no byte of an answer has gone to the client, every failure that another key, another moment
+//! or a fallback could cure is cured out of its sight: bounded by keys and by the deadline, not by a
+//! count. A key that failed is not tried again; one that was out of quota is, once it has room.
+//!
+//! Nobody waits for a target while a fallback has room: all targets are asked first, and only if none of
+//! them has room is the one waited for that will have it first.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Response};
-use keypool_pool::{
-    Admission, Charge, Demand, KeyId, Lease, Outcome, Refusal, RefusalReason, Timestamp, Usage,
-    Verdict,
-};
+use keypool_pool::{Demand, KeyId, Refusal, RefusalReason, Timestamp, Turn, Wait};
 use keypool_wire::OwnError;
 
 use crate::answer::{Retry, error_response};
@@ -19,12 +19,14 @@ use crate::body::AnswerBody;
 use crate::core::Core;
 use crate::limits;
 use crate::live::Live;
+use crate::pool_shell::{Admitted, unused};
 use crate::provider::Provider;
 use crate::routing::Target;
 use crate::telemetry::POOL_LOG;
 use crate::traffic::attempt::{Attempt, takes_stream_options, wants_usage};
 use crate::traffic::failure::{Cure, Failure, FailureKind};
-use crate::traffic::request::ClientRequest;
+use crate::traffic::quota_report::model_class;
+use crate::traffic::request::{ClientRequest, RequestFacts};
 use crate::traffic::settlement::Settlement;
 use crate::upstream::UpstreamClient;
 
@@ -33,6 +35,8 @@ use crate::upstream::UpstreamClient;
 pub(super) struct Trail {
     /// How many attempts were made.
     pub attempts: u32,
+    /// How long it waited for room.
+    pub queued: Duration,
     served_by: Option<(String, String)>,
 }
 
@@ -50,6 +54,21 @@ pub(super) struct Journey<'a> {
     /// Mask and reason of the attempt that failed last, until the next one begins.
     failed: Option<(String, String)>,
 }
+
+/// Whether a request waits for room at a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// It goes on to the next target.
+    None,
+    /// It waits for as long as the configuration and its client allow.
+    Queue,
+}
+
+/// The provider was removed while the request waited.
+const PROVIDER_GONE: Refusal = Refusal {
+    reason: RefusalReason::NoKeys,
+    retry_at: None,
+};
 
 /// Why no attempt can be made.
 enum NotAdmitted {
@@ -83,24 +102,82 @@ impl<'a> Journey<'a> {
 
     /// Runs it to its end.
     pub(super) async fn run(mut self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
+        let targets = self.bound_to(targets);
+        let at_once = targets.len() > 1;
         for target in targets {
-            if let Some(mut response) = self.try_target(target).await {
-                target.provider.write_quota_headers(response.headers_mut());
-                for failure in &mut self.suspicions {
-                    failure.confirm_suspicion();
-                }
-                return (response, self.trail);
+            let patience = if at_once {
+                Patience::None
+            } else {
+                Patience::Queue
+            };
+            if let Some(response) = self.try_target(target, patience).await {
+                return self.answered(target, response);
             }
+        }
+        if at_once
+            && let Some(target) = self.first_with_room(targets)
+            && let Some(response) = self.try_target(target, Patience::Queue).await
+        {
+            return self.answered(target, response);
         }
         self.give_up(targets)
     }
 
+    fn answered(
+        mut self,
+        target: &Target,
+        mut response: Response<AnswerBody>,
+    ) -> (Response<AnswerBody>, Trail) {
+        let class = self.model_class(target);
+        target
+            .provider
+            .write_quota_headers(response.headers_mut(), class);
+        for failure in &mut self.suspicions {
+            failure.confirm_suspicion();
+        }
+        (response, self.trail)
+    }
+
+    /// The one target whose keys made the state that the request carries, if any of them did: a fallback
+    /// would not understand it.
+    fn bound_to<'t>(&self, targets: &'t [Target]) -> &'t [Target] {
+        let state = &self.request.facts.peek.state_ids;
+        if state.is_empty() || targets.len() < 2 {
+            return targets;
+        }
+        let made = |target: &Target| {
+            let pool = &target.provider.pool;
+            pool.with(|pool, now| pool.knows_state(now, state))
+        };
+        let maker = targets.iter().position(made);
+        maker
+            .and_then(|position| targets.get(position..=position))
+            .unwrap_or(targets)
+    }
+
+    /// The target that will have room first, if any will.
+    fn first_with_room<'t>(&self, targets: &'t [Target]) -> Option<&'t Target> {
+        let rooms = targets
+            .iter()
+            .filter_map(|target| Some((self.room_at(target)?, target)));
+        rooms.min_by_key(|&(at, _)| at).map(|(_, target)| target)
+    }
+
+    fn model_class<'t>(&self, target: &'t Target) -> &'t str {
+        let kind = target.provider.settings().kind;
+        model_class(kind, self.request.facts.endpoint, &target.model)
+    }
+
     /// Tries the keys of one target, until one answers, none is left, or the request is at fault.
-    async fn try_target(&mut self, target: &Target) -> Option<Response<AnswerBody>> {
+    async fn try_target(
+        &mut self,
+        target: &Target,
+        patience: Patience,
+    ) -> Option<Response<AnswerBody>> {
         let mut tried: Vec<KeyId> = Vec::new();
         let mut same_key_retried = false;
         while !self.is_out_of_attempts() {
-            let settlement = match self.admit(target, &tried) {
+            let settlement = match self.admit(target, &tried, patience).await {
                 Ok(settlement) => settlement,
                 Err(NotAdmitted::SecretGone(key)) => {
                     tried.push(key);
@@ -132,6 +209,8 @@ impl<'a> Journey<'a> {
                     return Some(failure.into_response(dialect, Retry::Unsaid));
                 }
                 Cure::SameKeyOnce => same_key_retried = true,
+                // The pool holds it back until it has room again.
+                Cure::OtherKey if failure.kind == FailureKind::Quota => {}
                 Cure::OtherKey => tried.push(failure.key),
             }
             if failure.is_suspicion() {
@@ -143,16 +222,34 @@ impl<'a> Journey<'a> {
         None
     }
 
-    /// A lease on a key that has room.
-    fn admit(&self, target: &Target, tried: &[KeyId]) -> Result<Settlement, NotAdmitted> {
+    /// A lease on a key that has room, now or when its turn comes.
+    async fn admit(
+        &mut self,
+        target: &Target,
+        tried: &[KeyId],
+        patience: Patience,
+    ) -> Result<Settlement, NotAdmitted> {
         let provider = &target.provider;
-        let lease = match provider.pool.admit(&self.demand(target, tried)) {
-            Admission::Granted(lease) => lease,
-            Admission::Refused(refusal) => return Err(NotAdmitted::Refused(refusal)),
+        let demand = self.demand(target, tried, self.wait(patience));
+        let lease = match provider.pool.request(&demand) {
+            Admitted::Granted(lease) => lease,
+            Admitted::Refused(refusal) => return Err(NotAdmitted::Refused(refusal)),
+            Admitted::Waiting(waiting) => {
+                let began = self.core.time.now();
+                let turn = waiting.turn().await;
+                let waited = self.core.time.now().saturating_duration_since(began);
+                provider.measurements.observe_wait(waited);
+                self.trail.queued += waited;
+                match turn {
+                    Some(Turn::Granted(lease)) => lease,
+                    Some(Turn::Refused(refusal)) => return Err(NotAdmitted::Refused(refusal)),
+                    None => return Err(NotAdmitted::Refused(PROVIDER_GONE)),
+                }
+            }
         };
         let id = lease.key();
         let Some(key) = provider.key(id) else {
-            give_back(provider, lease);
+            provider.pool.settle(lease, &unused());
             return Err(NotAdmitted::SecretGone(id));
         };
         let started = self.core.time.now();
@@ -165,17 +262,47 @@ impl<'a> Journey<'a> {
         ))
     }
 
-    fn demand<'d>(&'d self, target: &'d Target, tried: &'d [KeyId]) -> Demand<'d> {
+    fn demand<'d>(
+        &'d self,
+        target: &'d Target,
+        tried: &'d [KeyId],
+        wait: Option<Wait>,
+    ) -> Demand<'d> {
         let kind = target.provider.settings().kind;
-        let (input_tokens, output_tokens) =
-            keypool_wire::reservation(kind, &self.request.facts.peek, self.request.facts.endpoint);
+        let RequestFacts { endpoint, peek, .. } = &*self.request.facts;
+        let (input_tokens, output_tokens) = keypool_wire::reservation(kind, peek, *endpoint);
         Demand {
             model: &target.model,
+            model_class: Some(model_class(kind, *endpoint, &target.model)),
             input_tokens,
             output_tokens,
             tags: &self.request.tags,
             excluded: tried,
+            session: self.request.session,
+            state: &peek.state_ids,
+            wait,
         }
+    }
+
+    /// How the request waits, if it may.
+    fn wait(&self, patience: Patience) -> Option<Wait> {
+        let queue = &self.live.config.queue;
+        if !queue.enabled || patience == Patience::None {
+            return None;
+        }
+        let tenant = self.request.tenant;
+        Some(Wait {
+            until: self
+                .request
+                .deadline
+                .min(self.core.time.now() + queue.max_wait),
+            since: self.request.arrived,
+            urgency: self.request.urgency,
+            tenant: keypool_wire::session_hash(tenant.name),
+            weight: tenant.weight,
+            bytes: u64::try_from(self.request.body.len()).unwrap_or(u64::MAX),
+            resumed: self.trail.attempts > 0,
+        })
     }
 
     async fn attempt(
@@ -265,7 +392,10 @@ impl<'a> Journey<'a> {
                 | FailureKind::Broken => failure.into_response(dialect, Retry::Unsaid),
             },
             None => match &self.last_refusal {
-                Some((provider, refusal)) => refused(dialect, provider, refusal, room_in),
+                Some((provider, refusal)) => {
+                    let state = self.request.facts.peek.state_name();
+                    refused(dialect, provider, refusal, room_in, state)
+                }
                 None => out_of_time(dialect),
             },
         };
@@ -277,20 +407,25 @@ impl<'a> Journey<'a> {
     fn room_in(&self, targets: &[Target]) -> Option<Duration> {
         let now = self.core.time.now();
         let at = match &self.last_refusal {
-            Some((_, refusal)) if self.trail.attempts == 0 => room_at(refusal),
+            Some((_, refusal)) if refusal.reason == RefusalReason::NoRoom && targets.len() == 1 => {
+                room_at(refusal)
+            }
             _ => targets
                 .iter()
-                .filter_map(|target| {
-                    let demand = self.demand(target, &[]);
-                    let pool = &target.provider.pool;
-                    match pool.with(|pool, now| pool.explain(now, &demand)).refusal {
-                        None => Some(now),
-                        Some(refusal) => room_at(&refusal),
-                    }
-                })
+                .filter_map(|target| self.room_at(target))
                 .min(),
         };
         at.map(|at| at.saturating_duration_since(now))
+    }
+
+    /// When a target has room for this request, if it ever will. The keys that were tried count again.
+    fn room_at(&self, target: &Target) -> Option<Timestamp> {
+        let demand = self.demand(target, &[], None);
+        let pool = &target.provider.pool;
+        match pool.with(|pool, now| pool.explain(now, &demand)).refusal {
+            None => Some(self.core.time.now()),
+            Some(refusal) => room_at(&refusal),
+        }
     }
 }
 
@@ -313,7 +448,7 @@ impl Trail {
         };
         set("x-keypool-request-id", request_id);
         set("x-keypool-attempts", &self.attempts.to_string());
-        set("x-keypool-queued-ms", "0");
+        set("x-keypool-queued-ms", &self.queued.as_millis().to_string());
         if let Some((provider, mask)) = &self.served_by {
             set("x-keypool-provider", provider);
             set("x-keypool-key", mask);
@@ -321,23 +456,12 @@ impl Trail {
     }
 }
 
-/// Settles a lease that was never used.
-fn give_back(provider: &Provider, lease: Lease) {
-    let outcome = Outcome {
-        verdict: Verdict::Cancelled,
-        charge: Charge::Nothing,
-        usage: Usage::default(),
-        latency: Duration::ZERO,
-        error: None,
-    };
-    provider.pool.settle(lease, &outcome);
-}
-
 fn refused(
     dialect: keypool_wire::Dialect,
     provider: &Provider,
     refusal: &Refusal,
     room_in: Option<Duration>,
+    state: Option<&'static str>,
 ) -> Response<AnswerBody> {
     let (status, code) = match refusal.reason {
         RefusalReason::NoRoom => return no_room(dialect, room_in),
@@ -346,6 +470,7 @@ fn refused(
         RefusalReason::NoKeyForTags => (404, "no_key_for_tags"),
         RefusalReason::TooLarge => (413, "request_exceeds_quota"),
         RefusalReason::AllUnavailable | RefusalReason::AllTried => (503, "all_keys_unavailable"),
+        RefusalReason::StateUnavailable => return state_unavailable(dialect, provider, state),
     };
     let message = format!("provider {}: {}", provider.name, refusal.reason);
     let retry = match (refusal.reason, room_in) {
@@ -361,6 +486,26 @@ fn refused(
         },
         retry,
     )
+}
+
+/// Only the account that made it understands what the request carries; another would drop it or refuse.
+fn state_unavailable(
+    dialect: keypool_wire::Dialect,
+    provider: &Provider,
+    state: Option<&'static str>,
+) -> Response<AnswerBody> {
+    let state = state.unwrap_or("state of an earlier answer");
+    let message = format!(
+        "provider {}: the request carries {state} that only one account understands, and none of that \
+         account's keys is usable; begin a new conversation, or take it out of the request",
+        provider.name
+    );
+    let error = OwnError {
+        status: 503,
+        code: "state_unavailable",
+        message,
+    };
+    error_response(dialect, &error, Retry::Never)
 }
 
 fn no_room(dialect: keypool_wire::Dialect, room_in: Option<Duration>) -> Response<AnswerBody> {

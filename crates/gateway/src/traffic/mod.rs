@@ -7,6 +7,7 @@ mod journey;
 mod models;
 mod options;
 mod quota_headers;
+mod quota_report;
 pub(crate) mod relay;
 mod request;
 mod settlement;
@@ -78,15 +79,6 @@ async fn serve_arrival(
     let request = ClientRequest::accept(arrival, tenant, endpoint, request, &live.config)
         .await
         .map_err(permanent)?;
-    tracing::trace!(
-        request = %request.facts.id,
-        tenant = request.tenant.name,
-        tenant_index = request.tenant.index,
-        weight = request.tenant.weight,
-        urgency = %request.urgency,
-        has_session = request.session.is_some(),
-        "taken in",
-    );
     let model = request.model().map_err(permanent)?;
     let targets =
         route(live, endpoint.dialect(), model).map_err(|error| permanent(route_error(&error)))?;

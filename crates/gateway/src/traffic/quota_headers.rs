@@ -16,34 +16,44 @@ use crate::pool_shell::SharedPool;
 /// number of keys, and no client paces itself by the second.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The headers as they were a moment ago.
+/// The headers as they were a moment ago, for the model class that was asked for last: mostly it is asked
+/// for again.
 #[derive(Debug, Default)]
 pub(crate) struct QuotaHeaders(ArcSwap<Made>);
 
 #[derive(Debug, Default)]
 struct Made {
     at: Option<Timestamp>,
+    model_class: String,
     headers: HeaderMap,
 }
 
 impl QuotaHeaders {
     /// Adds the headers to an answer.
-    pub(crate) fn write_to(&self, headers: &mut HeaderMap, pool: &SharedPool, dialect: Dialect) {
+    pub(crate) fn write_to(
+        &self,
+        headers: &mut HeaderMap,
+        pool: &SharedPool,
+        dialect: Dialect,
+        model_class: &str,
+    ) {
         let now = pool.time().now();
         let made = self.0.load();
         if made
             .at
             .is_some_and(|at| now.saturating_duration_since(at) < FRESH)
+            && made.model_class == model_class
         {
             headers.extend(made.headers.clone());
             return;
         }
-        let totals = pool.with(keypool_pool::Pool::quota_totals);
+        let totals = pool.with(|pool, now| pool.quota_totals(now, model_class));
         let fresh = quota_headers(dialect, &totals, now);
         headers.extend(fresh.clone());
         self.0.store(
             Made {
                 at: Some(now),
+                model_class: model_class.to_owned(),
                 headers: fresh,
             }
             .into(),
@@ -141,6 +151,7 @@ mod tests {
         let resets_at = NOW + Duration::from_secs(90);
         MeterSnapshot {
             dimension,
+            model_class: None,
             limit: 150,
             used: 20,
             reserved: 5,

@@ -272,6 +272,10 @@ impl Relay {
             .skip(before)
             .map(Bytes::len)
             .sum::<usize>();
+        let written = scan.meter.output_tokens_so_far();
+        if let Some(settlement) = &mut self.settlement {
+            settlement.observe_output(written);
+        }
         if let Err(error) = scanned {
             self.break_off(FaultKind::Garbage, "upstream_garbage", &error.to_string());
         }
@@ -302,11 +306,11 @@ impl Relay {
             None => (Verdict::Success, None),
             Some(error) => settlement.blame_stream_error(&error),
         };
+        let made_state = self.made_state();
         settlement.settle(Ending {
-            verdict,
-            charge,
-            usage,
             error,
+            made_state,
+            ..Ending::new(verdict, charge, usage)
         });
     }
 
@@ -348,11 +352,14 @@ impl Relay {
             message: reason.to_owned(),
         };
         settlement.settle(Ending {
-            verdict: Verdict::Fault(fault),
-            charge,
-            usage,
             error: Some(note),
+            ..Ending::new(Verdict::Fault(fault), charge, usage)
         });
+    }
+
+    fn made_state(&self) -> Vec<u64> {
+        let scan = self.scan.as_ref();
+        scan.map_or_else(Vec::new, |scan| scan.meter.made_state().to_vec())
     }
 
     /// What was used so far: as the provider states it, else as it can be counted from outside.
@@ -443,7 +450,7 @@ impl Drop for Relay {
             return;
         };
         let usage = self.usage(&settlement);
-        settlement.settle_used(Verdict::Cancelled, usage.as_ref());
+        settlement.settle_used(Verdict::Cancelled, usage.as_ref(), &[]);
     }
 }
 

@@ -12,6 +12,7 @@ use keypool_wire::{Endpoint, OwnError, Peek, PeekError};
 
 use crate::auth::TenantRef;
 use crate::config::GatewayConfig;
+use crate::limits;
 use crate::traffic::headers;
 use crate::traffic::options::Options;
 
@@ -42,10 +43,13 @@ pub(crate) struct ClientRequest<'a> {
     pub tenant: TenantRef<'a>,
     /// How soon it wants to be served when not all can be at once.
     pub urgency: Urgency,
-    /// The conversation that it belongs to, as the client names it.
-    pub session: Option<String>,
+    /// The conversation that it belongs to, in its tenant's own namespace: as the client names it, else
+    /// by how it begins.
+    pub session: Option<u64>,
     /// Only keys with all of these tags may serve it.
     pub tags: Vec<String>,
+    /// When its head arrived.
+    pub arrived: Timestamp,
     /// Past this instant no attempt begins or is waited for.
     pub deadline: Timestamp,
 }
@@ -73,6 +77,10 @@ impl<'a> ClientRequest<'a> {
         let options = Options::read(&parts.headers)?;
         let body = read_body(body, bound, config.timeouts.client_body).await?;
         let peek = keypool_wire::peek(endpoint, &body).map_err(|error| peek_error(&error))?;
+        let named = options.session.as_deref().map(keypool_wire::session_hash);
+        let cached = peek.input_tokens >= limits::CACHED_PREFIX_TOKENS;
+        let begins = Some(peek.prefix).filter(|&prefix| prefix != 0 && cached);
+        let session = named.or(peek.session).or(begins);
         let longest = config.retry.deadline;
         let allowed = options.time.map_or(longest, |time| time.min(longest));
         Ok(Self {
@@ -86,8 +94,9 @@ impl<'a> ClientRequest<'a> {
             query: parts.uri.query().and_then(headers::query_for_upstream),
             tenant,
             urgency: options.urgency.unwrap_or(tenant.urgency),
-            session: options.session,
+            session: session.map(|session| in_namespace(tenant.name, session)),
             tags: options.tags,
+            arrived: arrival.at,
             deadline: arrival.at + allowed,
         })
     }
@@ -105,6 +114,11 @@ impl<'a> ClientRequest<'a> {
             }),
         }
     }
+}
+
+/// Two tenants that name their conversations alike share nothing.
+fn in_namespace(tenant: &str, session: u64) -> u64 {
+    keypool_wire::session_hash(tenant).rotate_left(1) ^ session
 }
 
 async fn read_body(body: Incoming, bound: usize, time: Duration) -> Result<Bytes, OwnError> {

@@ -1,12 +1,15 @@
 //! Settling an attempt's lease exactly once, whatever happens to the attempt.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use keypool_pool::{Charge, ErrorNote, Lease, Outcome, Timestamp, Usage, Verdict};
+use http::HeaderMap;
+use keypool_pool::{Charge, ErrorNote, Lease, Outcome, QuotaReading, Timestamp, Usage, Verdict};
 use keypool_wire::{Endpoint, StreamError};
 
 use crate::provider::{Provider, UpstreamKey};
 use crate::traffic::failure::verdict_of;
+use crate::traffic::quota_report::{owner_of_head, readings_of_error, readings_of_head};
 use crate::traffic::request::RequestFacts;
 
 /// An attempt that is under way: holds the lease and settles it once. Dropped without a word (the
@@ -24,6 +27,10 @@ pub(crate) struct Settlement {
     pub started: Timestamp,
 }
 
+/// How often the pool is told of what an answer writes beyond its reservation: each time that it has
+/// written an eighth more.
+const PROGRESS_STEP: u64 = 8;
+
 /// How an attempt ended, for its settlement.
 #[derive(Debug)]
 pub(crate) struct Ending {
@@ -35,6 +42,24 @@ pub(crate) struct Ending {
     pub usage: Usage,
     /// The error, for people.
     pub error: Option<ErrorNote>,
+    /// The provider refused since traffic grows too fast.
+    pub grew_too_fast: bool,
+    /// State of the account that the answer made.
+    pub made_state: Vec<u64>,
+}
+
+impl Ending {
+    /// An end without an error.
+    pub(crate) const fn new(verdict: Verdict, charge: Charge, usage: Usage) -> Self {
+        Self {
+            verdict,
+            charge,
+            usage,
+            error: None,
+            grew_too_fast: false,
+            made_state: Vec::new(),
+        }
+    }
 }
 
 impl Settlement {
@@ -62,14 +87,61 @@ impl Settlement {
     }
 
     /// Settles by what the provider said was used; what it did not say stays charged as reserved.
-    pub(crate) fn settle_used(self, verdict: Verdict, usage: Option<&keypool_wire::Usage>) {
+    pub(crate) fn settle_used(
+        self,
+        verdict: Verdict,
+        usage: Option<&keypool_wire::Usage>,
+        made_state: &[u64],
+    ) {
         let (charge, usage) = self.charge_for(usage);
         self.settle(Ending {
-            verdict,
-            charge,
-            usage,
-            error: None,
+            made_state: made_state.to_vec(),
+            ..Ending::new(verdict, charge, usage)
         });
+    }
+
+    /// Tells the pool what the head of the answer says about the quota: its state right now.
+    pub(crate) fn observe_head(&self, headers: &HeaderMap) {
+        let kind = self.provider.settings().kind;
+        let now = self.provider.pool.time().now();
+        self.report(&readings_of_head(kind, headers, now));
+        let Some(owner) = owner_of_head(kind, headers) else {
+            return;
+        };
+        if self.key.owner.swap(owner.id, Ordering::Relaxed) != owner.id {
+            self.provider
+                .pool
+                .with(|pool, now| pool.handle_owner(now, self.key.id, &owner));
+        }
+    }
+
+    /// Tells the pool what the body of an error says about the quota.
+    pub(crate) fn observe_error(&self, status: u16, body: &[u8]) {
+        let kind = self.provider.settings().kind;
+        let now = self.provider.pool.time().now();
+        self.report(&readings_of_error(kind, status, body, now));
+    }
+
+    fn report(&self, readings: &[QuotaReading]) {
+        if let Some(lease) = self.lease.as_ref().filter(|_| !readings.is_empty()) {
+            self.provider
+                .pool
+                .with(|pool, now| pool.handle_quota_report(now, lease, readings));
+        }
+    }
+
+    /// Tells the pool how much a running answer has written, when it is more than was reserved.
+    pub(crate) fn observe_output(&mut self, output_tokens: u64) {
+        let Some(lease) = &mut self.lease else {
+            return;
+        };
+        let (_, reserved) = lease.reserved();
+        if output_tokens > reserved {
+            let ahead = output_tokens.saturating_add(output_tokens / PROGRESS_STEP);
+            self.provider
+                .pool
+                .with(|pool, now| pool.handle_progress(now, lease, ahead));
+        }
     }
 
     /// The charge and the totals for a usage as the provider states it.
@@ -124,6 +196,8 @@ impl Settlement {
             charge,
             usage,
             error,
+            grew_too_fast,
+            made_state,
         } = ending;
         let outcome = Outcome {
             verdict,
@@ -131,6 +205,8 @@ impl Settlement {
             usage,
             latency,
             error,
+            grew_too_fast,
+            made_state,
         };
         self.provider.pool.settle(lease, &outcome);
     }
@@ -138,12 +214,11 @@ impl Settlement {
 
 impl Drop for Settlement {
     fn drop(&mut self) {
-        self.settle_once(Ending {
-            verdict: Verdict::Cancelled,
-            charge: Charge::AsReserved,
-            usage: Usage::default(),
-            error: None,
-        });
+        self.settle_once(Ending::new(
+            Verdict::Cancelled,
+            Charge::AsReserved,
+            Usage::default(),
+        ));
     }
 }
 

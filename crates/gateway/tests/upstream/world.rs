@@ -12,10 +12,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use keypool_gateway::config::{
     AdminConfig, AffinityConfig, Bounds, KeyEntry, NetworkConfig, ProviderConfig, QueueConfig,
-    RetryConfig, SequentialMode, Timeouts, WindowChoice,
+    RetryConfig, Sequential, Timeouts,
 };
 use keypool_gateway::{Gateway, GatewayConfig, RunningGateway, Secret};
-use keypool_pool::{Limits, Priority, Strategy, Window};
+use keypool_pool::{Limits, Priority, Strategy};
 use keypool_wire::{Dialect, ProviderKind};
 
 use crate::provider::Provider;
@@ -103,10 +103,9 @@ fn config(base_url: &str) -> GatewayConfig {
         dialect: Dialect::Anthropic,
         base_url: base_url.to_owned(),
         strategy: Strategy::default(),
-        window: Window::default(),
-        window_choice: WindowChoice::default(),
+        window: None,
         correct_limits: true,
-        sequential: SequentialMode::default(),
+        sequential: Sequential::default(),
         quota_groups: Vec::new(),
         keys: vec![key],
         models: Vec::new(),

@@ -12,8 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use pool::{
-    AffinityFile, KeyFile, PoolFile, PoolProviderFile, Protocol, QueueFile, RateLimitFile,
-    RetryFile, TimeoutsFile, WindowName,
+    AffinityFile, KeyFile, PoolFile, PoolProviderFile, Protocol, QueueFile, RetryFile, TimeoutsFile,
 };
 pub(crate) use routing::{ProviderFile, RouterFile};
 pub(crate) use tenants::TenantFile;

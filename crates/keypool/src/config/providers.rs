@@ -1,8 +1,8 @@
 //! Providers: `ApiKeyPool.providers` and `Providers` merged by name, with what is known about well-known names
 //! filled in.
 
-use keypool_gateway::config::{KeyEntry, ProviderConfig, WindowChoice};
-use keypool_pool::Limits;
+use keypool_gateway::config::{KeyEntry, ProviderConfig};
+use keypool_pool::{Limits, Window};
 use keypool_wire::{Dialect, ProviderKind, UpstreamBase};
 
 use super::checker::Checker;
@@ -158,15 +158,13 @@ impl Draft<'_> {
         let quota_groups = self.quota_groups(checker);
         let keys = self.keys(upstream.as_ref().map(|upstream| upstream.dialect), checker);
         let upstream = upstream?;
-        let window_choice = file.window.map(WindowChoice::from).unwrap_or_default();
         Some(ProviderConfig {
             name: self.name.to_owned(),
             kind: upstream.kind,
             dialect: upstream.dialect,
             base_url: upstream.base_url,
             strategy: file.strategy.unwrap_or(pool.strategy).into(),
-            window: window_choice.into(),
-            window_choice,
+            window: file.window.map(Window::from),
             correct_limits: file.correct_limits.unwrap_or(true),
             sequential: file.sequential.unwrap_or_default().into(),
             quota_groups,

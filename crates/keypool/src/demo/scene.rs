@@ -12,10 +12,10 @@ use anyhow::Context as _;
 use http::Method;
 use keypool_gateway::config::{
     AdminConfig, AffinityConfig, Bounds, KeyEntry, NetworkConfig, ProviderConfig, QueueConfig,
-    RetryConfig, SequentialMode, Timeouts, WindowChoice,
+    RetryConfig, Sequential, Timeouts,
 };
 use keypool_gateway::{Gateway, GatewayConfig, RunningGateway, Secret};
-use keypool_pool::{Limits, Priority, Strategy, Window};
+use keypool_pool::{Limits, Priority, Strategy};
 use keypool_sim::{AnswerConfig, Counters, Fault, FaultWindow, SimConfig, SimServer, Spread};
 use keypool_wire::{Dialect, ProviderKind};
 use serde_json::json;
@@ -274,10 +274,9 @@ fn gateway_config(listen: SocketAddr, base_url: String, seed: u64) -> GatewayCon
         dialect: Dialect::Anthropic,
         base_url,
         strategy: Strategy::LeastLoaded,
-        window: Window::Bucket,
-        window_choice: WindowChoice::default(),
+        window: None,
         correct_limits: true,
-        sequential: SequentialMode::default(),
+        sequential: Sequential::default(),
         quota_groups: Vec::new(),
         keys: vec![key],
         models: Vec::new(),

@@ -9,8 +9,8 @@ use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use keypool_pool::{
-    Admission, Charge, Demand, ErrorNote, KeyId, Limits, Outcome, Priority, Strategy, Timestamp,
-    Usage, Verdict, Window,
+    Charge, Demand, ErrorNote, KeyId, Limits, Outcome, Priority, Strategy, Timestamp, Usage,
+    Verdict,
 };
 use keypool_wire::{Dialect, ProviderKind};
 use serde_json::Value;
@@ -20,10 +20,11 @@ use crate::admin::{AdminAccess, router};
 use crate::clock::ManualTimeSource;
 use crate::config::{
     AdminConfig, AffinityConfig, Bounds, GatewayConfig, KeyEntry, NetworkConfig, ProviderConfig,
-    QueueConfig, RetryConfig, SequentialMode, Timeouts, WindowChoice,
+    QueueConfig, RetryConfig, Sequential, Timeouts,
 };
 use crate::core::Core;
 use crate::driver::Housekeeping;
+use crate::pool_shell::Admitted;
 use crate::secret::Secret;
 use crate::state::StateStore;
 use crate::telemetry::GatewayMeasurements;
@@ -121,8 +122,9 @@ impl Harness {
             output_tokens: 5,
             tags: &[],
             excluded: &[],
+            ..Demand::default()
         };
-        let Admission::Granted(lease) = provider.pool.admit(&demand) else {
+        let Admitted::Granted(lease) = provider.pool.request(&demand) else {
             panic!("no key has room");
         };
         let key = lease.key();
@@ -144,11 +146,10 @@ impl Harness {
         provider.pool.settle(
             lease,
             &Outcome {
-                verdict,
-                charge,
                 usage,
                 latency,
                 error,
+                ..Outcome::of(verdict, charge)
             },
         );
         key
@@ -190,10 +191,9 @@ fn provider(name: &str, keys: &[&str]) -> ProviderConfig {
         // Discard: nothing in these tests is to be answered.
         base_url: "http://127.0.0.1:9".to_owned(),
         strategy: Strategy::RoundRobin,
-        window: Window::Bucket,
-        window_choice: WindowChoice::default(),
+        window: None,
         correct_limits: true,
-        sequential: SequentialMode::default(),
+        sequential: Sequential::default(),
         quota_groups: vec![("org-a".to_owned(), Limits::default())],
         keys: keys.iter().map(|key| entry(key)).collect(),
         models: Vec::new(),

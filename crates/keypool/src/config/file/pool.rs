@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use keypool_gateway::config::{SequentialMode, WindowChoice};
-use keypool_pool::{Limits, Strategy};
+use keypool_pool::{Limits, Sequential, Strategy, Window};
 use keypool_wire::Dialect;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -312,7 +311,7 @@ impl From<StrategyName> for Strategy {
     }
 }
 
-impl From<WindowName> for WindowChoice {
+impl From<WindowName> for Window {
     fn from(name: WindowName) -> Self {
         match name {
             WindowName::Bucket => Self::Bucket,
@@ -323,7 +322,7 @@ impl From<WindowName> for WindowChoice {
     }
 }
 
-impl From<SequentialName> for SequentialMode {
+impl From<SequentialName> for Sequential {
     fn from(name: SequentialName) -> Self {
         match name {
             SequentialName::Off => Self::Off,
@@ -346,6 +345,8 @@ impl From<Protocol> for Dialect {
 impl From<RateLimitFile> for Limits {
     fn from(file: RateLimitFile) -> Self {
         Self {
+            requests_per_second: file.requests_per_second,
+            tokens_per_second: None,
             requests_per_minute: file.requests_per_minute,
             tokens_per_minute: file.tokens_per_minute,
             input_tokens_per_minute: file.input_tokens_per_minute,
