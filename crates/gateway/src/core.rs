@@ -67,7 +67,7 @@ impl Core {
         housekeeping: Housekeeping,
         measurements: GatewayMeasurements,
     ) -> Result<Self, ProviderError> {
-        let strategies = state.apply_to(&mut config);
+        let configured = state.apply_to(&mut config);
         let make = |provider: &ProviderConfig| {
             let made = Provider::new(
                 provider,
@@ -85,7 +85,7 @@ impl Core {
         for provider in &providers {
             housekeeping.drive(provider);
         }
-        let live = ArcSwap::from_pointee(Live::new(config, providers, strategies));
+        let live = ArcSwap::from_pointee(Live::new(config, providers, configured));
         Ok(Self {
             time,
             measurements,
@@ -114,7 +114,7 @@ impl Core {
     /// health and quota; what is removed finishes what it has begun.
     pub(crate) fn reload(&self, mut config: GatewayConfig) -> Result<ReloadSummary, ReloadError> {
         let _changing = self.changing.lock();
-        let strategies = self.state.apply_to(&mut config);
+        let configured = self.state.apply_to(&mut config);
         let old = self.live();
         let mut summary = ReloadSummary::default();
         let mut providers = Vec::with_capacity(config.providers.len());
@@ -153,7 +153,7 @@ impl Core {
             .map(|provider| provider.name.clone())
             .collect();
         self.live
-            .store(Arc::new(Live::new(config, providers, strategies)));
+            .store(Arc::new(Live::new(config, providers, configured)));
         Ok(summary)
     }
 

@@ -4,12 +4,11 @@
 
 use std::sync::Arc;
 
-use keypool_pool::Strategy;
 use keypool_wire::Dialect;
 
 use crate::config::GatewayConfig;
 use crate::provider::Provider;
-use crate::state::ConfiguredStrategies;
+use crate::state::{Configured, ConfiguredChoices};
 
 /// One configuration in force.
 #[derive(Debug)]
@@ -17,7 +16,7 @@ pub(crate) struct Live {
     /// The configuration, with the admin API's stored changes applied.
     pub config: GatewayConfig,
     providers: Vec<Arc<Provider>>,
-    strategies: ConfiguredStrategies,
+    configured: Configured,
 }
 
 impl Live {
@@ -26,19 +25,19 @@ impl Live {
     pub(crate) fn new(
         config: GatewayConfig,
         providers: Vec<Arc<Provider>>,
-        strategies: ConfiguredStrategies,
+        configured: Configured,
     ) -> Self {
         Self {
             config,
             providers,
-            strategies,
+            configured,
         }
     }
 
-    /// The strategy that the configuration itself says, whatever was set at run time.
+    /// What the configuration itself says of a provider, whatever was set at run time.
     #[must_use]
-    pub(crate) fn configured_strategy(&self, provider: &str) -> Option<Strategy> {
-        self.strategies.get(provider).copied()
+    pub(crate) fn configured(&self, provider: &str) -> Option<ConfiguredChoices> {
+        self.configured.get(provider).copied()
     }
 
     /// All providers, in configuration order.

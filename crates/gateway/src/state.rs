@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use keypool_pool::{KeyId, KeyPatch, Limits, Priority, Strategy, Timestamp};
+use keypool_pool::{KeyId, KeyPatch, Limits, Priority, Sequential, Strategy, Timestamp};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,10 @@ pub(crate) struct State {
 pub(crate) struct ProviderState {
     /// A strategy set at run time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<StrategyChange>,
+    pub strategy: Option<Change<Strategy>>,
+    /// Whether one request is served at a time, set at run time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<Change<Sequential>>,
     /// Keys added, in order.
     pub added: Vec<StoredKey>,
     /// Configured keys that were removed.
@@ -46,16 +49,33 @@ pub(crate) struct ProviderState {
     pub patched: BTreeMap<KeyId, KeyPatch>,
 }
 
-/// What the configuration itself says about each provider's strategy, by provider name.
-pub(crate) type ConfiguredStrategies = BTreeMap<String, Strategy>;
+/// What the configuration itself says, by provider name, of what can be set at run time.
+pub(crate) type Configured = BTreeMap<String, ConfiguredChoices>;
 
-/// A strategy set at run time, in force until the file's own strategy is edited.
+/// What the configuration itself says of one provider.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConfiguredChoices {
+    /// How a key is chosen.
+    pub strategy: Strategy,
+    /// Whether one request is served at a time.
+    pub sequential: Sequential,
+}
+
+/// A choice made at run time, in force until the file's own is edited.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct StrategyChange {
-    /// The strategy in force.
-    pub set: Strategy,
+pub(crate) struct Change<T> {
+    /// The one in force.
+    pub set: T,
     /// What the configuration said when it was set.
-    pub over: Strategy,
+    pub over: T,
+}
+
+impl<T: PartialEq + Copy> Change<T> {
+    fn apply_to(self, configured: &mut T) {
+        if self.over == *configured {
+            *configured = self.set;
+        }
+    }
 }
 
 /// A key as it is stored.
@@ -118,13 +138,19 @@ impl StateStore {
         Ok(())
     }
 
-    /// Applies the stored changes to a configuration. Answers the strategies that it had by itself.
-    pub(crate) fn apply_to(&self, config: &mut GatewayConfig) -> ConfiguredStrategies {
+    /// Applies the stored changes to a configuration. Answers what it said by itself.
+    pub(crate) fn apply_to(&self, config: &mut GatewayConfig) -> Configured {
         let state = self.state.lock();
         let configured = config
             .providers
             .iter()
-            .map(|provider| (provider.name.clone(), provider.strategy));
+            .map(|provider| {
+                let choices = ConfiguredChoices {
+                    strategy: provider.strategy,
+                    sequential: provider.sequential,
+                };
+                (provider.name.clone(), choices)
+            });
         let configured = configured.collect();
         for provider in &mut config.providers {
             if let Some(changes) = state.providers.get(&provider.name) {
@@ -167,10 +193,11 @@ impl ProviderState {
     }
 
     fn apply_to(&self, provider: &mut ProviderConfig) {
-        if let Some(change) = self.strategy
-            && change.over == provider.strategy
-        {
-            provider.strategy = change.set;
+        if let Some(change) = self.strategy {
+            change.apply_to(&mut provider.strategy);
+        }
+        if let Some(change) = self.sequential {
+            change.apply_to(&mut provider.sequential);
         }
         provider
             .keys

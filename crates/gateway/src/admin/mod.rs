@@ -3,6 +3,7 @@
 //! Who may call is decided before a request comes here. No answer holds a whole key, except an
 //! export that asks for it with the admin token.
 
+mod affinity;
 mod bulk;
 mod change;
 mod distribution;
@@ -18,8 +19,10 @@ mod number;
 mod openapi;
 mod operations;
 mod provider;
+mod queue;
 mod realtime;
 mod request;
+mod shin;
 mod stats;
 mod strategy;
 
@@ -62,6 +65,13 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
         .routes(routes!(bulk::import))
         .routes(routes!(bulk::export))
         .routes(routes!(operations::reload))
+        .routes(routes!(queue::status))
+        .routes(routes!(queue::clear))
+        .routes(routes!(affinity::status))
+        .routes(routes!(affinity::clear))
+        .routes(routes!(shin::status))
+        .routes(routes!(shin::enable))
+        .routes(routes!(shin::disable))
         .routes(routes!(realtime::get))
         .routes(routes!(events::alerts))
         .routes(routes!(events::events))

@@ -119,6 +119,9 @@ pub(super) struct TokenCounts {
 pub(super) struct Meter {
     /// The limit's name in the configuration, such as `requestsPerMinute`.
     dimension: &'static str,
+    /// The models that it counts, where the provider's answers told of a limit of their own; null: all
+    /// models for which there is no such meter.
+    model_class: Option<String>,
     limit: u64,
     used: u64,
     /// For requests in flight.
@@ -144,6 +147,8 @@ pub(super) struct BarredModel {
 #[serde(rename_all = "camelCase")]
 pub(super) struct GroupDetails {
     name: String,
+    /// Found out from the provider's answers, not declared.
+    learned: bool,
     in_flight: u32,
     /// Its keys, masked.
     keys: Vec<String>,
@@ -278,6 +283,7 @@ impl Meter {
         let taken = meter.used.saturating_add(meter.reserved);
         Self {
             dimension: meter.dimension.as_str(),
+            model_class: meter.model_class.clone(),
             limit: meter.limit,
             used: meter.used,
             reserved: meter.reserved,
@@ -290,9 +296,10 @@ impl Meter {
 
 impl GroupDetails {
     fn of(group: &GroupSnapshot, view: &ProviderView) -> Self {
-        let member = |key: &&KeyView| key.now.config.quota_group.as_deref() == Some(&group.name);
+        let member = |key: &&KeyView| key.now.quota_group.as_deref() == Some(&group.name);
         Self {
             name: group.name.clone(),
+            learned: group.is_learned,
             in_flight: group.in_flight,
             keys: view
                 .keys

@@ -14,7 +14,7 @@ use super::named::Named;
 use super::request::{JsonBody, Params, ProviderQuery, providers};
 use crate::core::Core;
 use crate::provider::Provider;
-use crate::state::StrategyChange;
+use crate::state::Change;
 use crate::telemetry::POOL_LOG;
 
 /// The strategies in force.
@@ -95,8 +95,9 @@ fn record(core: &Core, changing: &[Arc<Provider>], set: Strategy) -> Result<(), 
     let live = core.live();
     core.state.update(|state| {
         for provider in changing {
-            let over = live.configured_strategy(&provider.name).unwrap_or(set);
-            state.provider(&provider.name).strategy = Some(StrategyChange { set, over });
+            let configured = live.configured(&provider.name);
+            let over = configured.map_or(set, |own| own.strategy);
+            state.provider(&provider.name).strategy = Some(Change { set, over });
         }
     })?;
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use keypool_pool::{GroupSnapshot, KeySnapshot, MeterSnapshot, Pool, Strategy};
+use keypool_pool::{GroupSnapshot, KeySnapshot, MeterSnapshot, Strategy};
 
 use crate::provider::{Provider, UpstreamKey};
 
@@ -18,6 +18,10 @@ pub(crate) struct ProviderView {
     pub(crate) keys: Vec<KeyView>,
     /// Its quota groups.
     pub(crate) groups: Vec<GroupSnapshot>,
+    /// Requests that wait for room.
+    pub(crate) queued: u64,
+    /// How far estimates of tokens are off, once any were compared with the truth.
+    pub(crate) estimate_error: Option<f64>,
 }
 
 /// A key at one instant.
@@ -42,7 +46,10 @@ pub(crate) fn census(providers: &[Arc<Provider>]) -> Vec<ProviderView> {
 }
 
 fn view(provider: &Arc<Provider>, names: &mut Names) -> ProviderView {
-    let snapshot = provider.pool.with(Pool::snapshot);
+    let (snapshot, queued, estimate_error) = provider.pool.with(|pool, now| {
+        let queued = pool.queue_snapshot().length;
+        (pool.snapshot(now), queued, pool.estimate_error())
+    });
     let key_view = |now: KeySnapshot| {
         // A key that was removed between the two looks is as good as not there.
         let upstream = provider.key(now.config.id)?;
@@ -57,6 +64,8 @@ fn view(provider: &Arc<Provider>, names: &mut Names) -> ProviderView {
         strategy: snapshot.strategy,
         keys: snapshot.keys.into_iter().filter_map(key_view).collect(),
         groups: snapshot.groups,
+        queued: u64::try_from(queued).unwrap_or(u64::MAX),
+        estimate_error,
     }
 }
 

@@ -137,36 +137,37 @@ impl Scrape {
     }
 
     fn encode_limits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let of_keys = || {
+            self.keys().flat_map(|(provider, key)| {
+                key.now.meters.iter().map(move |meter| {
+                    let [name, mask] = key_labels(provider, key);
+                    let [dimension, class] = meter_labels(meter);
+                    ([name, mask, dimension, class], meter)
+                })
+            })
+        };
         gauges(
             encoder,
             "limit_remaining",
             "What is left of a key's limit, in requests or tokens; negative when overdrawn",
-            self.per_key("dimension", |_, key| {
-                key.now
-                    .meters
-                    .iter()
-                    .map(|meter| (meter.dimension, meter.remaining))
-            }),
+            of_keys().map(|(labels, meter)| (labels, meter.remaining)),
         )?;
         gauges(
             encoder,
             "limit_utilization_ratio",
             "Share of a key's limit that is used or reserved",
-            self.per_key("dimension", |_, key| {
-                key.now
-                    .meters
-                    .iter()
-                    .map(|meter| (meter.dimension, meter_ratio(meter)))
-            }),
+            of_keys().map(|(labels, meter)| (labels, meter_ratio(meter))),
         )?;
         let groups = || {
             self.providers.iter().flat_map(|provider| {
                 provider.groups.iter().flat_map(move |group| {
                     group.meters.iter().map(move |meter| {
+                        let [dimension, class] = meter_labels(meter);
                         let labels = [
                             ("provider", provider.provider.name.clone()),
                             ("group", group.name.clone()),
-                            ("dimension", meter.dimension.to_string()),
+                            dimension,
+                            class,
                         ];
                         (labels, meter)
                     })
@@ -207,6 +208,30 @@ impl Scrape {
             self.providers
                 .iter()
                 .map(|provider| (label(provider), &provider.provider.measurements.first_byte)),
+        )?;
+        histograms(
+            encoder,
+            "queue_wait_seconds",
+            "Requests that waited for room, until they got it or gave up",
+            self.providers
+                .iter()
+                .map(|provider| (label(provider), &provider.provider.measurements.queue_wait)),
+        )?;
+        gauges(
+            encoder,
+            "queue_length",
+            "Requests that wait for room",
+            self.providers
+                .iter()
+                .map(|provider| (label(provider), provider.queued)),
+        )?;
+        gauges(
+            encoder,
+            "estimate_error_ratio",
+            "How far estimates of input tokens are off, as a share of what the provider counted",
+            self.providers
+                .iter()
+                .filter_map(|provider| Some((label(provider), provider.estimate_error?))),
         )?;
         counters(
             encoder,
@@ -280,6 +305,14 @@ fn key_labels(provider: &ProviderView, key: &KeyView) -> [(&'static str, String)
     [
         ("provider", provider.provider.name.clone()),
         ("key", key.mask.clone()),
+    ]
+}
+
+/// What a meter counts, and of which models: of all that have no meter of their own, or of a class.
+fn meter_labels(meter: &keypool_pool::MeterSnapshot) -> [(&'static str, String); 2] {
+    [
+        ("dimension", meter.dimension.to_string()),
+        ("model_class", meter.model_class.clone().unwrap_or_default()),
     ]
 }
 
