@@ -38,7 +38,6 @@ pub(crate) struct Estimates {
     classes: BTreeMap<u32, Class>,
     learnt: u64,
     input_error: Mean,
-    output_error: Mean,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,12 +78,9 @@ impl Estimates {
     /// Learns what a raw estimate of (input, output) came to. A side whose estimate was 0 says
     /// nothing.
     pub(crate) fn learn(&mut self, class: u32, raw: (u64, u64), real: (u64, u64)) {
-        let (expected_input, expected_output) = self.expected(class, raw.0, raw.1);
+        let (expected_input, _) = self.expected(class, raw.0, raw.1);
         if raw.0 > 0 {
             self.input_error.learn_error(expected_input, real.0);
-        }
-        if raw.1 > 0 {
-            self.output_error.learn_error(expected_output, real.1);
         }
         if !self.classes.contains_key(&class) && self.classes.len() >= ESTIMATE_CLASSES_MAX {
             let unused = self
@@ -105,11 +101,6 @@ impl Estimates {
     /// tenth. `None` before the first sample.
     pub(crate) fn error_ratio(&self) -> Option<f64> {
         self.input_error.get()
-    }
-
-    /// The same for outputs.
-    pub(crate) fn output_error_ratio(&self) -> Option<f64> {
-        self.output_error.get()
     }
 
     fn class(&self, class: u32) -> Class {
@@ -218,7 +209,6 @@ mod tests {
         assert_eq!(estimates.reserve(7, 123, u64::MAX, None), (123, u64::MAX));
         assert_eq!(estimates.expected(7, 123, 45), (123, 45));
         assert_eq!(estimates.error_ratio(), None);
-        assert_eq!(estimates.output_error_ratio(), None);
     }
 
     #[test]
@@ -307,12 +297,10 @@ mod tests {
         let mut estimates = Estimates::default();
         estimates.learn(1, (100, 100), (200, 0));
         assert_eq!(estimates.error_ratio(), Some(0.5));
-        assert_eq!(estimates.output_error_ratio(), None, "nothing to divide by");
         for _ in 0..1000 {
             estimates.learn(1, (100, 100), (200, 50));
         }
         assert!(estimates.error_ratio().unwrap() < 0.01);
-        assert!(estimates.output_error_ratio().unwrap() < 0.01);
     }
 
     /// Draws of ratios around a tenth, from thin to heavy tails.

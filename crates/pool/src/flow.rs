@@ -211,6 +211,7 @@ impl Pace {
     }
 
     /// Requests a minute; `None` once it is over.
+    #[cfg(test)]
     pub(crate) fn per_minute(&self, now: Timestamp) -> Option<u64> {
         let step = self.step(now)?;
         Some(self.rate(step))

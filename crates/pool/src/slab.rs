@@ -15,6 +15,14 @@ impl Handle {
     pub(crate) const fn index(self) -> usize {
         self.index as usize
     }
+
+    #[cfg(test)]
+    pub(crate) const fn for_test(index: u32) -> Self {
+        Self {
+            index,
+            generation: 0,
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -245,11 +245,16 @@ impl Pool {
             (Some(_), None) => self.affinity_counts.moved += 1,
             (Some(_), Some(_)) => self.affinity_counts.kept += 1,
         }
-        let (cached, prompt) = stays.map_or((0, 0), |pin| (pin.cached, pin.prompt));
+        if stays.is_some()
+            && let Some(pin) = self.pins.touch(now, &session)
+        {
+            pin.unit = unit;
+            return;
+        }
         let pin = Pin {
             unit,
-            cached,
-            prompt,
+            cached: 0,
+            prompt: 0,
         };
         self.pins.insert(now, session, pin);
     }

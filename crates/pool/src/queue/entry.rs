@@ -117,6 +117,8 @@ impl LaneKey {
 mod tests {
     use smallvec::smallvec;
 
+    use crate::slab::Handle;
+
     use super::*;
 
     fn demand(input_tokens: u64) -> OwnedDemand {
@@ -163,7 +165,7 @@ mod tests {
                 ..demand(1000)
             },
             OwnedDemand {
-                home: Some(1),
+                home: Some(Unit::Key(Handle::for_test(1))),
                 ..demand(1000)
             },
         ];

@@ -248,6 +248,11 @@ impl Queue {
         self.waiters.len()
     }
 
+    #[cfg(test)]
+    fn lane_count(&self) -> usize {
+        self.lanes.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiters.is_empty()
     }
