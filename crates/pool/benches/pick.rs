@@ -25,25 +25,23 @@ fn demand() -> Demand<'static> {
         model: "claude-sonnet-4-5",
         input_tokens: 1000,
         output_tokens: 500,
-        tags: &[],
-        excluded: &[],
+        ..Demand::default()
     }
 }
 
 fn outcome(verdict: Verdict) -> Outcome {
+    let charge = Charge::Actual {
+        input_tokens: 900,
+        output_tokens: 300,
+    };
     Outcome {
-        verdict,
-        charge: Charge::Actual {
-            input_tokens: 900,
-            output_tokens: 300,
-        },
         usage: Usage {
             input_tokens: 900,
             output_tokens: 300,
             ..Usage::default()
         },
         latency: Duration::from_millis(800),
-        error: None,
+        ..Outcome::of(verdict, charge)
     }
 }
 

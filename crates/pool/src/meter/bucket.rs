@@ -58,6 +58,11 @@ impl Bucket {
         self.limit.saturating_mul(self.period)
     }
 
+    /// How long a full bucket waits with its refill.
+    fn grace(&self) -> Duration {
+        TRANSIT.min(Duration::from_micros(self.period.unsigned_abs() / 50))
+    }
+
     pub(crate) fn level_at(&self, now: Timestamp) -> i64 {
         let elapsed = now
             .as_unix_micros()
@@ -72,7 +77,7 @@ impl Bucket {
         let level = self.level_at(now);
         // A bucket short of full has been refilling all along, as the provider's has.
         let from = if level == self.full() && amount > 0 {
-            now + TRANSIT.min(Duration::from_micros(self.period.unsigned_abs() / 50))
+            now + self.grace()
         } else {
             now
         };
@@ -129,13 +134,15 @@ impl Bucket {
         u64::try_from(whole).unwrap_or(u64::MAX).min(self.limit())
     }
 
-    /// Used share of the limit, above 1 in debt.
+    /// Used share of the limit, above 1 in debt. What a bucket holds back for the way to the provider does
+    /// not count: else the keys well below their limits would differ by when they were used last, and
+    /// requests of unequal size would go to them in turn, not to the one that has had the least.
     #[expect(
         clippy::cast_precision_loss,
         reason = "a load is compared, not accounted"
     )]
     pub(crate) fn load(&self, now: Timestamp) -> f64 {
-        1.0 - self.level_at(now) as f64 / self.full() as f64
+        1.0 - self.level_at(now + self.grace()) as f64 / self.full() as f64
     }
 
     /// What is left in whole units, rounded down; negative in debt.
@@ -192,6 +199,7 @@ mod tests {
         assert_eq!(bucket.ready_at(START, 1), Some(after(31)));
         assert!(!bucket.fits(START, 0));
         assert!((bucket.load(START) - 1.5).abs() < 1e-9);
+        assert!((bucket.load(after(0)) - 1.5 + TRANSIT.as_secs_f64() / 60.0).abs() < 1e-9);
     }
 
     #[test]

@@ -110,6 +110,7 @@ fn time_that_goes_back_does_not_refill_or_take_away() {
     }
     // 30 s back, the latest instant seen still holds.
     let earlier = START + SECOND * 30;
-    assert_eq!(refused(&mut pool, earlier).retry_at, Some(later + SECOND));
-    drop(take(&mut pool, later + SECOND));
+    let room_at = refilled(MINUTE + SECOND);
+    assert_eq!(refused(&mut pool, earlier).retry_at, Some(room_at));
+    drop(take(&mut pool, room_at));
 }

@@ -29,11 +29,12 @@ fn requests_per_minute_are_held_to_and_the_refusal_names_the_instant_of_the_next
     }
     let refusal = refused(&mut pool, START);
     assert_eq!(refusal.reason, RefusalReason::NoRoom);
-    // 60 a minute refill one each second.
-    assert_eq!(refusal.retry_at, Some(START + SECOND));
-    refused(&mut pool, just_before(START + SECOND));
-    run(&mut pool, START + SECOND, Verdict::Success);
-    refused(&mut pool, START + SECOND);
+    // 60 a minute refill one each second, from when the first may have arrived.
+    let room_at = refilled(SECOND);
+    assert_eq!(refusal.retry_at, Some(room_at));
+    refused(&mut pool, just_before(room_at));
+    run(&mut pool, room_at, Verdict::Success);
+    refused(&mut pool, room_at);
 }
 
 // acceptance 7
@@ -72,14 +73,20 @@ fn tokens_per_minute_are_reserved_at_grant_and_replaced_by_what_was_used() {
     assert_eq!(lease.reserved(), (800, 0));
     // 200 are left, and 1000 a minute refill the missing 100 in 6 s.
     let refusal = refused_for(&mut pool, START, &demand(300));
-    assert_eq!(refusal.retry_at, Some(START + SECOND * 6));
+    assert_eq!(refusal.retry_at, Some(refilled(SECOND * 6)));
     let used = Charge::Actual {
         input_tokens: 100,
         output_tokens: 100,
     };
     pool.handle_outcome(START, lease, &outcome(Verdict::Success, used));
-    drop(take_for(&mut pool, START, &demand(800)));
-    refused_for(&mut pool, START, &demand(1));
+    // Of another model, of whose estimates nothing has been learned.
+    let other = |tokens| Demand {
+        model: "n",
+        ..demand(tokens)
+    };
+    refused_for(&mut pool, START, &other(801));
+    drop(take_for(&mut pool, START, &other(800)));
+    refused_for(&mut pool, START, &other(1));
 }
 
 #[test]
@@ -91,7 +98,7 @@ fn more_than_reserved_puts_the_meter_into_debt_which_delays_the_next_grant() {
         output_tokens: 300,
     };
     pool.handle_outcome(START, lease, &outcome(Verdict::Success, used));
-    let [meter] = shown(&mut pool, START, 1).meters[..] else {
+    let [meter] = &shown(&mut pool, START, 1).meters[..] else {
         panic!("one meter")
     };
     assert_eq!(
@@ -100,8 +107,8 @@ fn more_than_reserved_puts_the_meter_into_debt_which_delays_the_next_grant() {
     );
     // 300 of debt and 10 more, at 10 a second.
     let refusal = refused_for(&mut pool, START, &demand(10));
-    assert_eq!(refusal.retry_at, Some(START + SECOND * 31));
-    drop(take_for(&mut pool, START + SECOND * 31, &demand(10)));
+    assert_eq!(refusal.retry_at, Some(refilled(SECOND * 31)));
+    drop(take_for(&mut pool, refilled(SECOND * 31), &demand(10)));
 }
 
 #[test]
@@ -189,7 +196,7 @@ fn a_request_larger_than_any_whole_limit_is_told_so() {
     let lease = take_for(&mut pool, START, &demand(1500));
     let refusal = refused_for(&mut pool, START, &demand(1500));
     assert_eq!(refusal.reason, RefusalReason::NoRoom);
-    assert_eq!(refusal.retry_at, Some(START + SECOND * 30));
+    assert_eq!(refusal.retry_at, Some(refilled(SECOND * 30)));
     drop(lease);
 }
 
@@ -227,7 +234,7 @@ fn keys_of_one_group_share_its_limits() {
     }
     assert_eq!(
         refused(&mut pool, START).retry_at,
-        Some(START + SECOND * 10)
+        Some(refilled(SECOND * 10))
     );
     assert_eq!(requests_by_key(&mut pool, START), [2, 2, 2]);
     let groups = pool.snapshot(START).groups;
@@ -235,7 +242,7 @@ fn keys_of_one_group_share_its_limits() {
         (groups[0].name.as_str(), groups[0].meters[0].remaining),
         ("org", 0)
     );
-    run(&mut pool, START + SECOND * 10, Verdict::Success);
+    run(&mut pool, refilled(SECOND * 10), Verdict::Success);
 }
 
 #[test]
@@ -351,7 +358,7 @@ fn an_explanation_tells_for_each_key_what_stands_against_it_and_until_when() {
     let mut pool = pool(Strategy::FillFirst, configs);
     let lease = take_for(&mut pool, START, &want);
     assert_eq!(lease.key(), id(4));
-    let until = Some(START + SECOND * 40);
+    let until = Some(refilled(SECOND * 40));
     let barred = |reason| Standing::Barred {
         reason,
         until: None,

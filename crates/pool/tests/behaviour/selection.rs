@@ -323,7 +323,7 @@ fn in_a_large_pool_a_remembered_refusal_ends_with_the_first_room() {
     let mut pool = pool(Strategy::LeastLoaded, keys(1000, rpm(1)));
     let mut leases: Vec<_> = (0..1000).map(|_| take(&mut pool, START)).collect();
     let first = refused(&mut pool, START);
-    assert_eq!(first.retry_at, Some(START + MINUTE));
+    assert_eq!(first.retry_at, Some(refilled(MINUTE)));
     assert_eq!(refused(&mut pool, START + SECOND), first);
 
     // Given back by a request that never left.
@@ -351,6 +351,6 @@ fn in_a_large_pool_a_remembered_refusal_ends_with_the_first_room() {
     assert_eq!(refusal.retry_at, Some(START + SECOND * 5));
     assert_eq!(run(&mut pool, START + SECOND * 5, limited(None)), id(5000));
     for _ in 0..999 {
-        drop(take(&mut pool, START + MINUTE));
+        drop(take(&mut pool, refilled(MINUTE)));
     }
 }

@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
+use keypool_pool::bounds::TRANSIT;
 use keypool_pool::{
     Admission, Charge, Command, CooldownScope, Demand, FaultKind, KeyConfig, KeyId, KeyPatch,
     KeySnapshot, KeyState, Lease, Limits, Outcome, Output, Pool, PoolConfig, Refusal, Strategy,
-    Timestamp, Usage, Verdict,
+    Timestamp, Verdict,
 };
+
+/// So long after a full bucket was touched at the start: its refill begins when the request may have
+/// arrived.
+pub(crate) fn refilled(time: Duration) -> Timestamp {
+    START + TRANSIT + time
+}
 
 /// 2023-11-14T22:13:20Z, in the middle of a UTC day.
 pub(crate) const START: Timestamp = Timestamp::from_unix_secs(1_700_000_000);
@@ -62,9 +69,7 @@ pub(crate) fn demand(tokens: u64) -> Demand<'static> {
     Demand {
         model: "m",
         input_tokens: tokens,
-        output_tokens: 0,
-        tags: &[],
-        excluded: &[],
+        ..Demand::default()
     }
 }
 
@@ -72,6 +77,7 @@ pub(crate) fn ask(pool: &mut Pool, now: Timestamp, demand: &Demand<'_>) -> Resul
     match pool.handle_request(now, demand) {
         Admission::Granted(lease) => Ok(lease),
         Admission::Refused(refusal) => Err(refusal),
+        Admission::Queued(waiter) => panic!("{waiter} waits, though it did not ask to"),
     }
 }
 
@@ -98,11 +104,8 @@ pub(crate) fn refused_for(pool: &mut Pool, now: Timestamp, demand: &Demand<'_>) 
 
 pub(crate) fn outcome(verdict: Verdict, charge: Charge) -> Outcome {
     Outcome {
-        verdict,
-        charge,
-        usage: Usage::default(),
         latency: Duration::from_millis(500),
-        error: None,
+        ..Outcome::of(verdict, charge)
     }
 }
 

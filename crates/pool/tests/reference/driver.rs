@@ -147,6 +147,7 @@ impl Driver {
             output_tokens: wants.output,
             tags: &tags,
             excluded: &excluded,
+            ..Demand::default()
         };
         let foreseen = self.pool.explain(self.now, &demand);
         let admission = self.pool.handle_request(self.now, &demand);
