@@ -106,6 +106,17 @@ pub const STATES_MAX: usize = 200_000;
 /// taken up a day later may have lost its reasoning, as after a restart.
 pub const STATE_MEMORY: Duration = Duration::from_hours(24);
 
+/// Up to this many keys all that waits is looked at when one key gets room; above it, only for that key,
+/// and for all once in a while.
+pub const SERVED_WHOLE_MAX: usize = 64;
+
+/// Looks at one key, in all, to find where the heads of the lanes will have room first: what a pass of the
+/// queue may cost, some hundred microseconds.
+pub const BOOKING_LOOKS_MAX: usize = 4096;
+
+/// A head for which such a look was too much is tried again after so long, if nothing moves before.
+pub const UNBOOKED_RETRY: Duration = Duration::from_millis(100);
+
 /// Up to this many waiting requests no estimate is made of how long those ahead will take.
 pub const BACKLOG_TOLD_ABOVE: usize = 8;
 

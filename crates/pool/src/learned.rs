@@ -16,7 +16,7 @@
 use smallvec::SmallVec;
 
 use crate::bounds::{
-    CLASSES_PER_QUOTA_MAX, DECLARED_SHARE_MAX, FOREIGN_USE_PERCENT, FOREIGN_USE_SILENCE,
+    CLASSES_PER_QUOTA_MAX, DECLARED_SHARE_MAX, FOREIGN_USE_PERCENT, FOREIGN_USE_SILENCE, LIMIT_MAX,
 };
 use crate::limits::{Dimension, Dimensions};
 use crate::meter::{Amounts, Counting, Meter};
@@ -236,12 +236,17 @@ impl ClassMeters {
         lessons: &mut Lessons,
     ) {
         let dimension = reading.dimension;
+        if dimension == Dimension::MaxConcurrent {
+            // No meter counts it.
+            return;
+        }
         let of_file = declared
             .meters
             .iter()
             .find(|meter| meter.dimension() == dimension);
         let known = self.position(dimension);
         let stated = reading.limit.filter(|&limit| limit > 0);
+        let stated = stated.map(|limit| limit.min(LIMIT_MAX));
         let Some(stated) = stated
             .or_else(|| known.and_then(|at| Some(self.each.get(at)?.stated())))
             .or_else(|| of_file.map(Meter::stated))
@@ -270,9 +275,11 @@ impl ClassMeters {
                 position
             }
             None => {
-                let mut meter = of_file.cloned().unwrap_or_else(|| {
-                    Meter::new(now, dimension, limit, counting, answered.next_lease)
-                });
+                let mut meter = of_file.map_or_else(
+                    || Meter::new(now, dimension, limit, counting, answered.next_lease),
+                    // What other classes have in flight settles on the declared meter alone.
+                    |declared| declared.of_part(self.in_flight.of(dimension)),
+                );
                 if meter.stated() != limit {
                     meter.restate(now, limit);
                 }

@@ -21,7 +21,7 @@ use crate::slab::Handle;
 use crate::time::Timestamp;
 
 /// What a lease settles with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) number: u64,
     pub(crate) key: KeyId,
@@ -39,6 +39,17 @@ pub(crate) struct Ticket {
     pub(crate) granted_at: Timestamp,
     /// Taken out when the lease settles.
     pub(crate) model: Option<Arc<str>>,
+}
+
+impl Ticket {
+    /// All of it, out of a lease that ends.
+    fn taken(&mut self) -> Self {
+        Self {
+            model: self.model.take(),
+            state: std::mem::take(&mut self.state),
+            ..*self
+        }
+    }
 }
 
 /// The right to send one request with one key, with quota reserved for it.
@@ -105,22 +116,14 @@ impl Lease {
             return None;
         }
         self.settled = true;
-        let model = self.ticket.model.take();
-        Some(Ticket {
-            model,
-            ..self.ticket.clone()
-        })
+        Some(self.ticket.taken())
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         if !self.settled {
-            let model = self.ticket.model.take();
-            self.drop_box.put(Ticket {
-                model,
-                ..self.ticket.clone()
-            });
+            self.drop_box.put(self.ticket.taken());
         }
     }
 }

@@ -324,16 +324,20 @@ impl Meters {
     }
 
     /// Counts what a running answer needs beyond its reservation.
-    pub(crate) fn reserve_more(
+    pub(crate) fn reserve_more(&mut self, now: Timestamp, lease: u64, amounts: &Amounts) {
+        for meter in &mut self.each {
+            meter.reserve_more(now, lease, amounts);
+        }
+    }
+
+    /// The same in its class, on the owner of the quota.
+    pub(crate) fn reserve_more_of_class(
         &mut self,
         now: Timestamp,
         class: QuotaClass,
         lease: u64,
         amounts: &Amounts,
     ) {
-        for meter in &mut self.each {
-            meter.reserve_more(now, lease, amounts);
-        }
         if let Some(learned) = &mut self.learned {
             learned.reserve_more(now, class, lease, amounts);
         }
@@ -343,7 +347,6 @@ impl Meters {
     pub(crate) fn settle(
         &mut self,
         now: Timestamp,
-        class: QuotaClass,
         lease: (u64, Timestamp),
         reserved: &Amounts,
         used: &Amounts,
@@ -352,6 +355,17 @@ impl Meters {
         for meter in &mut self.each {
             meter.settle(now, lease, reserved, used);
         }
+    }
+
+    /// The same in its class, on the owner of the quota.
+    pub(crate) fn settle_class(
+        &mut self,
+        now: Timestamp,
+        class: QuotaClass,
+        lease: (u64, Timestamp),
+        reserved: &Amounts,
+        used: &Amounts,
+    ) {
         if let Some(learned) = &mut self.learned {
             learned.settle(now, class, lease, reserved, used);
         }

@@ -187,12 +187,27 @@ impl Meter {
         others: &Amounts,
         amounts: &Amounts,
     ) -> Option<Timestamp> {
-        let clears = matches!(self.count, Count::Fixed(_) | Count::Day(_));
-        if clears && !self.fits(now, amounts) {
-            // It waits for the next turn, which comes when it comes.
-            return self.ready_at(now, amounts);
+        let (others, amount) = (others.of(self.dimension), amounts.of(self.dimension));
+        match &self.count {
+            Count::Bucket(bucket) => {
+                let mut then = *bucket;
+                then.take(now, others);
+                then.ready_at(now, amount)
+            }
+            // Where it waits for the next turn, that comes when it comes.
+            Count::Fixed(fixed) => {
+                let mut then = *fixed;
+                then.take(now, others);
+                then.ready_at(now, amount)
+            }
+            Count::Day(day) => {
+                let mut then = *day;
+                then.take(now, others);
+                then.ready_at(now, amount)
+            }
+            // What is taken now stays for longer than anything that is there already.
+            Count::Sliding(sliding) => sliding.ready_at(now, others.saturating_add(amount)),
         }
-        self.ready_at(now, &amounts.plus(others))
     }
 
     /// The limit in force.
@@ -270,7 +285,10 @@ impl Meter {
         let used = self.used(now);
         let fresh = Count::new(now, self.dimension, limit, counting);
         if std::mem::discriminant(&fresh) == std::mem::discriminant(&self.count) {
-            self.set_limit(now, limit);
+            // A change to something else does not undo what refusals taught of this limit.
+            if limit != self.stated {
+                self.set_limit(now, limit);
+            }
         } else {
             self.count = fresh;
             self.take(now, used);
@@ -385,6 +403,14 @@ impl Meter {
             }
         }
         0
+    }
+
+    /// The same count for a part of what it counts, which has so much in flight.
+    pub(crate) fn of_part(&self, reserved: u64) -> Self {
+        Self {
+            reserved: reserved.min(self.reserved),
+            ..self.clone()
+        }
     }
 
     /// For a meter that takes this one's place: leases before `next_lease` settle here no more.

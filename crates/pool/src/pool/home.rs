@@ -66,8 +66,16 @@ impl Home {
         Duration::from_millis(prompt.saturating_mul(1000) / CACHE_WRITE_TOKENS_PER_SECOND)
     }
 
+    /// What a demand costs at home.
+    pub(super) fn amounts_at_home(&self, pool: &Pool, amounts: &Amounts) -> Amounts {
+        self.pin.map_or(*amounts, |pin| pool.at_home(amounts, &pin))
+    }
+
+    /// When there is room at home.
     pub(super) fn room_at(&self, pool: &Pool, wanted: &Wanted<'_>) -> Option<Timestamp> {
         let unit = self.pin?.unit;
+        let amounts = self.amounts_at_home(pool, &wanted.amounts);
+        let wanted = &Wanted { amounts, ..*wanted };
         let matching = pool.selector.matching(wanted.model);
         let members = pool.members(unit);
         let appraisals = members

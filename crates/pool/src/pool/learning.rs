@@ -238,10 +238,13 @@ impl Pool {
         let (number, class) = (ticket.number, ticket.class);
         let (slot, group) = (ticket.slot, ticket.group);
         if let Some(key) = self.keys.get_mut(slot) {
-            key.meters.reserve_more(now, class, number, &more);
+            key.meters.reserve_more(now, number, &more);
         }
         if let Some(group) = group.and_then(|group| self.groups.get_mut(group)) {
-            group.meters.reserve_more(now, class, number, &more);
+            group.meters.reserve_more(now, number, &more);
+        }
+        if let Some(owner) = self.owner_meters(slot, group) {
+            owner.reserve_more_of_class(now, class, number, &more);
         }
     }
 

@@ -6,6 +6,7 @@ mod home;
 mod learning;
 mod placing;
 mod request;
+mod serving;
 mod settle;
 mod totals;
 mod view;
@@ -45,7 +46,7 @@ use crate::unit::Unit;
 
 use home::Pin;
 use request::{RememberedRefusal, Rotation};
-use waiting::Gains;
+use serving::Gains;
 
 /// The keys of one provider: decides which one serves the next request, and keeps account.
 ///
@@ -264,6 +265,9 @@ impl Pool {
             return Some(self.now);
         }
         let deadline = self.queue.next_deadline()?;
+        if !self.gains.is_empty() {
+            return Some(self.now);
+        }
         Some(self.queue_wake.map_or(self.now, |at| at.min(deadline)))
     }
 

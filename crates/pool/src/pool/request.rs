@@ -16,6 +16,7 @@ use crate::ready::Candidates;
 use crate::refusal::{Admission, Refusal, RefusalReason};
 use crate::time::Timestamp;
 use crate::unit::Unit;
+use crate::urgency::Urgency;
 
 use super::Pool;
 use super::home::Home;
@@ -77,19 +78,38 @@ impl Pool {
     pub fn handle_request(&mut self, now: Timestamp, demand: &Demand<'_>) -> Admission {
         self.begin(now);
         self.wake_parked();
+        let others_wait = !self.queue.is_empty();
+        if others_wait {
+            // Room that they were not offered yet is theirs.
+            self.serve();
+        }
         let class = self.class_of(demand);
         let home = self.home_of(demand);
-        match demand.wait {
-            Some(wait) if !self.queue.is_empty() => self.queue_up(demand, class, &home, &wait),
-            wait => match self.grant_now(demand, class, &home) {
-                Ok(lease) => Admission::Granted(lease),
-                Err(refusal) => match wait {
-                    Some(wait) if refusal.retry_at.is_some_and(|at| at <= wait.until) => {
-                        self.queue_up(demand, class, &home, &wait)
-                    }
-                    _ => Admission::Refused(refusal),
-                },
-            },
+        let wait = demand.wait;
+        let entry = wait
+            .filter(|_| others_wait)
+            .map(|wait| self.entry(demand, class, &home, &wait));
+        if let Some(entry) = entry.as_ref()
+            && self.queue.head_of(&entry.lane).is_some()
+        {
+            return self.queue_up(entry.clone(), class);
+        }
+        let refusal = match self.grant_now(demand, class, &home) {
+            Ok(lease) => return Admission::Granted(lease),
+            Err(refusal) => refusal,
+        };
+        match wait {
+            Some(wait)
+                if refusal.reason == RefusalReason::NoRoom
+                    && refusal.retry_at.is_some_and(|at| at <= wait.until) =>
+            {
+                let entry = entry.unwrap_or_else(|| self.entry(demand, class, &home, &wait));
+                self.queue_up(entry, class)
+            }
+            _ => {
+                let urgency = wait.map_or_else(Urgency::default, |wait| wait.urgency);
+                Admission::Refused(self.behind_others(refusal, class, urgency))
+            }
         }
     }
 
@@ -135,7 +155,11 @@ impl Pool {
         class: QuotaClass,
         home: &Home,
     ) -> Result<Lease, Refusal> {
-        let wanted = self.wanted(demand, class);
+        let booked = self.booked_by_others(None);
+        let wanted = Wanted {
+            booked: &booked,
+            ..self.wanted(demand, class)
+        };
         if let Some(known) = &self.refused
             && known.answers(&wanted, self.now)
         {

@@ -110,8 +110,11 @@ impl Pool {
         let used = charge.amounts(&ticket.reserved);
         let correction = traffic(&used) - traffic(&ticket.reserved);
         if let Some(key) = self.keys.get_mut(ticket.slot) {
-            key.meters
-                .settle(now, ticket.class, lease, &ticket.reserved, &used);
+            key.meters.settle(now, lease, &ticket.reserved, &used);
+            if ticket.group.is_none() {
+                key.meters
+                    .settle_class(now, ticket.class, lease, &ticket.reserved, &used);
+            }
             if correction != 0.0 {
                 key.recent.add(ticket.granted_at, correction);
             }
@@ -120,9 +123,10 @@ impl Pool {
         if let Some(handle) = ticket.group
             && let Some(group) = self.groups.get_mut(handle)
         {
+            group.meters.settle(now, lease, &ticket.reserved, &used);
             group
                 .meters
-                .settle(now, ticket.class, lease, &ticket.reserved, &used);
+                .settle_class(now, ticket.class, lease, &ticket.reserved, &used);
             group.recent.add(ticket.granted_at, correction);
             self.refused = None;
             self.wake_group(handle);

@@ -15,7 +15,6 @@ use crate::unit::Unit;
 
 use super::Pool;
 use super::appraise::Appraisal;
-use super::home::Home;
 
 impl Pool {
     /// The strategy in force.
@@ -107,11 +106,19 @@ impl Pool {
         self.wake_parked();
         let class = self.class_of(demand);
         let home = self.home_of(demand);
+        let booked = self.booked_by_others(None);
         let wanted = Wanted {
             only: home.bound(),
+            booked: &booked,
             ..self.wanted(demand, class)
         };
-        let chosen = self.foresee(&wanted, &home);
+        let waits = home.is_worth_waiting(self, &wanted, demand.wait.as_ref());
+        let at_home = self.choice_at_home(&wanted, &home);
+        let chosen = match at_home.and_then(|index| self.keys.handle_at(index)) {
+            None if waits => None,
+            None => self.foresee(&wanted),
+            at_home => at_home,
+        };
         let matching = self.selector.matching(wanted.model);
         let keys = self.order.values().filter_map(|&handle| {
             let key = self.keys.get(handle)?;
@@ -125,12 +132,9 @@ impl Pool {
         }
     }
 
-    /// The key that a grant would fall on. No randomness is spent and no key parked: both would
+    /// The key that a grant would fall on away from home. No randomness is spent and no key parked: both would
     /// lead the next draw elsewhere.
-    fn foresee(&mut self, wanted: &Wanted<'_>, home: &Home) -> Option<Handle> {
-        if let Some(index) = self.choice_at_home(wanted, home) {
-            return self.keys.handle_at(index);
-        }
+    fn foresee(&mut self, wanted: &Wanted<'_>) -> Option<Handle> {
         let rng = self.selector.rng().clone();
         let index = self.choose(wanted, &mut AllBlocked::new());
         *self.selector.rng() = rng;

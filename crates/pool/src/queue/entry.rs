@@ -52,6 +52,8 @@ pub(crate) struct OwnedDemand {
     pub(crate) state: SmallVec<[u64; 4]>,
     /// Where its prompt cache is, or the state that it carries.
     pub(crate) home: Option<Unit>,
+    /// It cannot leave its home.
+    pub(crate) is_bound: bool,
     /// Until then it would rather wait for its home than go elsewhere.
     pub(crate) home_until: Timestamp,
 }
@@ -75,7 +77,8 @@ pub(crate) struct Entry {
     /// It was being served and lost its key: it goes first in its class, and its tenant is not
     /// charged for it again.
     pub(crate) resumed: bool,
-    pub(crate) demand: OwnedDemand,
+    /// Shared, since it is looked at while the pool changes.
+    pub(crate) demand: Arc<OwnedDemand>,
 }
 
 /// What all requests of a lane have in common: any key that can take one can take another, but for
@@ -88,6 +91,7 @@ struct Traits {
     /// ⌊log₂⌋ of the tokens, plus one; 0 for none.
     magnitude: u32,
     home: Option<Unit>,
+    is_bound: bool,
     excluded: SmallVec<[KeyId; 4]>,
     model: Arc<str>,
     tags: Vec<String>,
@@ -106,6 +110,7 @@ impl LaneKey {
         Self(Arc::new(Traits {
             magnitude: u64::BITS - tokens.leading_zeros(),
             home: demand.home,
+            is_bound: demand.is_bound,
             excluded,
             model: Arc::clone(&demand.model),
             tags,
@@ -166,6 +171,10 @@ mod tests {
             },
             OwnedDemand {
                 home: Some(Unit::Key(Handle::for_test(1))),
+                ..demand(1000)
+            },
+            OwnedDemand {
+                is_bound: true,
                 ..demand(1000)
             },
         ];

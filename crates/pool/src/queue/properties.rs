@@ -1,6 +1,7 @@
 //! What must hold of the queue whatever is done to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -31,7 +32,7 @@ fn entry(model: &str, urgency: Urgency, tenant: u64, tokens: u64, since: Timesta
         since,
         deadline: since + Duration::from_hours(1),
         resumed: false,
-        demand,
+        demand: Arc::new(demand),
     }
 }
 

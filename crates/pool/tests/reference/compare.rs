@@ -1,6 +1,5 @@
 //! What must be equal, or hold, after each step.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use keypool_pool::{KeyId, KeySnapshot, MeterSnapshot, Output, Timestamp};
@@ -123,14 +122,12 @@ fn compare_key(now: Timestamp, shown: &KeySnapshot, key: &NaiveKey) {
     let ended = key.successes + key.errors + key.forgiven;
     assert_eq!(key.requests, ended + u64::from(shown.in_flight), "{id}");
     let bars = key.bars.iter().filter(|bar| bar.until > now);
-    let bars: BTreeMap<&str, _> = bars
-        .map(|bar| (bar.model.as_str(), Some(bar.until)))
+    let mut bars: Vec<_> = bars
+        .map(|bar| (bar.model.clone(), Some(bar.until)))
         .collect();
-    let barred: BTreeMap<&str, _> = shown
-        .barred_models
-        .iter()
-        .map(|(model, until)| (model.as_str(), *until))
-        .collect();
+    bars.sort();
+    let mut barred = shown.barred_models.clone();
+    barred.sort();
     assert_eq!(barred, bars, "{id}");
     compare_quota(now, &shown.meters, shown.in_flight, &key.quota);
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use keypool_pool::{
     AdminError, Admission, Applied, Charge, Command, Demand, ErrorNote, KeyConfig, KeyId, KeyPatch,
-    KeyState, Lease, Outcome, Pool, PoolConfig, ProbeResult, Strategy, Timestamp, Usage, Verdict,
-    Window,
+    KeyState, Lease, Outcome, Pool, PoolConfig, ProbeResult, Strategy, Timestamp, Verdict, Window,
 };
 
 use crate::compare::sorted;
@@ -117,6 +116,7 @@ impl Driver {
             | Step::Limits { .. }
             | Step::Reload { .. } => self.configure(&step),
         }
+        self.naive.note_returns();
         self.compare();
     }
 
@@ -132,6 +132,7 @@ impl Driver {
                 self.probes.push(key.config.id);
             }
         }
+        self.naive.note_returns();
     }
 
     fn request(&mut self, model: u8, wants: Wants, tagged: bool, excluded: u8) {
@@ -153,7 +154,8 @@ impl Driver {
         let admission = self.pool.handle_request(self.now, &demand);
         let request = Request {
             model: Some(model.to_owned()),
-            wants,
+            asked: wants,
+            wants: self.naive.estimates.reserve(model, &wants),
             tags: tags.clone(),
             excluded: excluded.clone(),
         };
@@ -175,10 +177,15 @@ impl Driver {
                 assert_eq!(chosen.map(|(key, _)| *key), Some(key), "as explained");
                 let granted = self.naive.grant(self.now, key, &request);
                 assert_eq!(granted.number, lease.id());
+                assert_eq!(
+                    (request.wants.input, request.wants.output),
+                    lease.reserved()
+                );
                 self.leases.push((lease, granted));
                 self.check_within_limits(key);
                 writeln!(self.history, "{key}").unwrap();
             }
+            Admission::Queued(_) => panic!("it may not wait"),
             Admission::Refused(refusal) => {
                 let legal: Vec<KeyId> = legal.iter().map(|key| key.config.id).collect();
                 assert_eq!(legal, [], "refused although these have room: {refusal:?}");
@@ -234,14 +241,15 @@ impl Driver {
             Charged::Nothing => Charge::Nothing,
         };
         let outcome = Outcome {
-            verdict,
-            charge,
-            usage: Usage::default(),
             latency: Duration::from_millis(100),
-            error: None,
+            ..Outcome::of(verdict, charge)
         };
         self.pool.handle_outcome(self.now, lease, &outcome);
         self.settle_naive_quota(&granted, charged);
+        let real = used(&granted.wants, charged);
+        let is_measured = matches!(charged, Charged::Percent(_));
+        self.naive
+            .learn(self.now, &granted, judged, is_measured.then_some(&real));
         let shown = self.pool.key_snapshot(self.now, granted.key);
         let observed = shown.and_then(|shown| shown.rate_limited_until);
         self.naive.judge(self.now, &granted, judged, observed);
@@ -303,11 +311,8 @@ impl Driver {
     fn rotate(&mut self) {
         let anything = Request {
             model: None,
-            wants: Wants {
-                requests: 1,
-                input: 0,
-                output: 0,
-            },
+            asked: Wants::SMALLEST,
+            wants: Wants::SMALLEST,
             tags: Vec::new(),
             excluded: self.naive.last_granted.into_iter().collect(),
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use keypool_pool::bounds::REFUSAL_MEMORY_ABOVE;
 use keypool_pool::{
     Admission, Charge, Demand, KeyConfig, KeyId, Limits, Outcome, Pool, PoolConfig, Standing,
-    Strategy as Order, Timestamp, Usage, Verdict,
+    Strategy as Order, Timestamp, Verdict,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -46,9 +46,7 @@ fn demand(tokens: u64) -> Demand<'static> {
     Demand {
         model: "m",
         input_tokens: tokens,
-        output_tokens: 0,
-        tags: &[],
-        excluded: &[],
+        ..Demand::default()
     }
 }
 
@@ -94,6 +92,7 @@ fn request(pool: &mut Pool, now: Timestamp, tokens: u64) -> Option<keypool_pool:
             ));
             Some(lease)
         }
+        Admission::Queued(_) => panic!("it may not wait"),
         Admission::Refused(refusal) => {
             let truth = explanation.refusal.unwrap();
             assert_eq!(refusal.reason, truth.reason);
@@ -121,7 +120,7 @@ proptest! {
         let mut now = START;
         let mut leases: Vec<_> = std::iter::from_fn(|| match pool.handle_request(now, &demand(60)) {
             Admission::Granted(lease) => Some(lease),
-            Admission::Refused(_) => None,
+            Admission::Queued(_) | Admission::Refused(_) => None,
         })
         .collect();
         for step in script {
@@ -130,13 +129,7 @@ proptest! {
                 Step::Request(tokens) => leases.extend(request(&mut pool, now, tokens)),
                 Step::Settle(which, charge) if !leases.is_empty() => {
                     let lease = leases.swap_remove(which % leases.len());
-                    let outcome = Outcome {
-                        verdict: Verdict::Success,
-                        charge,
-                        usage: Usage::default(),
-                        latency: Duration::ZERO,
-                        error: None,
-                    };
+                    let outcome = Outcome::of(Verdict::Success, charge);
                     pool.handle_outcome(now, lease, &outcome);
                 }
                 Step::Drop(which) if !leases.is_empty() => {

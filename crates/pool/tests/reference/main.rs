@@ -17,6 +17,8 @@ mod compare;
 mod driver;
 mod large;
 mod naive;
+mod naive_estimate;
+mod naive_flow;
 mod naive_key;
 mod naive_meter;
 mod steps;
@@ -31,7 +33,12 @@ proptest! {
     #[test]
     fn the_pool_does_what_the_naive_pool_does(
         strategy in proptest::sample::select(pool::Strategy::ALL.to_vec()),
-        window in proptest::sample::select(vec![Window::Bucket, Window::Sliding]),
+        window in proptest::sample::select(vec![
+            Window::Bucket,
+            Window::Sliding,
+            Window::Fixed,
+            Window::Slices,
+        ]),
         seed in any::<u64>(),
         script in vec(steps::step(), 1..150),
     ) {

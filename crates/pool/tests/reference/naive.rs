@@ -7,6 +7,8 @@ use keypool_pool::{
     CooldownScope, KeyConfig, KeyId, Limits, Refusal, RefusalReason, Strategy, Timestamp, Window,
 };
 
+use crate::naive_estimate::NaiveEstimates;
+use crate::naive_flow::NaiveFlow;
 use crate::naive_key::{NaiveKey, Trial};
 use crate::naive_meter::{NaiveQuota, Wants};
 use crate::steps::Judged;
@@ -16,6 +18,8 @@ use crate::steps::Judged;
 pub(crate) struct Request {
     /// None: any key will do, as for a rotation.
     pub(crate) model: Option<String>,
+    pub(crate) asked: Wants,
+    /// What is reserved for it.
     pub(crate) wants: Wants,
     pub(crate) tags: Vec<String>,
     pub(crate) excluded: Vec<KeyId>,
@@ -29,6 +33,7 @@ pub(crate) struct Granted {
     pub(crate) incarnation: u64,
     pub(crate) group: Option<String>,
     pub(crate) model: String,
+    pub(crate) asked: Wants,
     pub(crate) wants: Wants,
     pub(crate) at: Timestamp,
 }
@@ -39,6 +44,7 @@ pub(crate) struct Naive {
     pub(crate) window: Window,
     pub(crate) keys: Vec<NaiveKey>,
     pub(crate) groups: BTreeMap<String, NaiveQuota>,
+    pub(crate) estimates: NaiveEstimates,
     pub(crate) next_position: u64,
     pub(crate) next_lease: u64,
     pub(crate) cursor: Option<u64>,
@@ -53,6 +59,7 @@ impl Naive {
             window,
             keys: Vec::new(),
             groups: BTreeMap::new(),
+            estimates: NaiveEstimates::default(),
             next_position: 0,
             next_lease: 1,
             cursor: None,
@@ -62,12 +69,13 @@ impl Naive {
     }
 
     pub(crate) fn add_group(&mut self, now: Timestamp, name: &str, limits: &Limits) {
-        let quota = NaiveQuota::new(now, limits, self.window, self.next_lease);
+        let quota = NaiveQuota::new(now, limits, self.window, self.next_lease, true);
         self.groups.insert(name.to_owned(), quota);
     }
 
     pub(crate) fn add(&mut self, now: Timestamp, config: KeyConfig) {
-        let quota = NaiveQuota::new(now, &config.limits, self.window, self.next_lease);
+        let owns = config.quota_group.is_none();
+        let quota = NaiveQuota::new(now, &config.limits, self.window, self.next_lease, owns);
         let position = self.next_position;
         self.next_position += 1;
         self.keys
@@ -171,6 +179,7 @@ impl Naive {
             incarnation: key.incarnation,
             group: key.config.quota_group.clone(),
             model: request.model.clone().unwrap_or_default(),
+            asked: request.asked,
             wants: request.wants,
             at: now,
         };
@@ -249,6 +258,7 @@ impl Naive {
             for meter in &quota.meters {
                 ready = ready.max(meter.fits_from(now, &request.wants));
             }
+            ready = ready.max(quota.flow.allows_from(now, quota.in_flight));
             if quota.is_busy() {
                 ready = ready.max(now + Duration::from_secs(1));
             }
@@ -266,6 +276,52 @@ impl Naive {
             .expires_at
             .is_none_or(|end| ready < end)
             .then_some(ready)
+    }
+
+    /// What a settlement teaches about estimates and flow, whatever became of the key.
+    pub(crate) fn learn(
+        &mut self,
+        now: Timestamp,
+        lease: &Granted,
+        verdict: Judged,
+        real: Option<&Wants>,
+    ) {
+        if !matches!(verdict, Judged::Success) {
+            return;
+        }
+        if let Some(real) = real {
+            self.estimates.learn(&lease.model, &lease.asked, real);
+        }
+        if let Some(owner) = self.owner_of(lease) {
+            owner.flow.succeeded(now, owner.in_flight + 1);
+        }
+    }
+
+    /// Whose quota a lease was granted on: its group's, or the key's own.
+    fn owner_of(&mut self, lease: &Granted) -> Option<&mut NaiveQuota> {
+        if let Some(group) = &lease.group {
+            return self.groups.get_mut(group);
+        }
+        let alive = |key: &&mut NaiveKey| key.incarnation == lease.incarnation;
+        let key = self.key(lease.key).filter(alive)?;
+        Some(&mut key.quota)
+    }
+
+    /// A key that was used before and comes back is not flooded, nor is its group if it was idle.
+    pub(crate) fn note_returns(&mut self) {
+        for key in &mut self.keys {
+            let is_out = !key.config.enabled || key.is_out();
+            let was_out = std::mem::replace(&mut key.was_out, is_out);
+            if !was_out || key.was_out || key.last_grant == 0 {
+                continue;
+            }
+            let group = key.config.quota_group.as_ref();
+            match group.and_then(|name| self.groups.get_mut(name)) {
+                Some(group) if group.in_flight == 0 => group.flow = NaiveFlow::starting(8),
+                Some(_) => {}
+                None => key.quota.flow = NaiveFlow::starting(8),
+            }
+        }
     }
 
     /// What a verdict does to keys; the quota has been settled. Where the real pool jitters its
@@ -353,6 +409,10 @@ impl Naive {
             .as_ref()
             .and_then(|name| groups.get(name));
         let declared = key.quota.is_limited() || group.is_some_and(NaiveQuota::is_limited);
+        if let Some(owner) = self.owner_of(lease) {
+            owner.refused(now, lease.at);
+        }
+        let key = self.key(lease.key).unwrap();
         key.end_trial(lease.number, false);
         if matches!(scope, CooldownScope::KeyModel | CooldownScope::GroupModel) {
             if declared && key.bar_for(&lease.model, now).is_none() {

@@ -52,6 +52,8 @@ pub(crate) struct NaiveKey {
     pub(crate) score: u8,
     pub(crate) degraded: bool,
     pub(crate) expired: bool,
+    /// Whether it was out of use when this was noted last.
+    pub(crate) was_out: bool,
     pub(crate) last_error: Timestamp,
     pub(crate) cooldown: Option<Timestamp>,
     pub(crate) refused_at: Option<Timestamp>,
@@ -75,6 +77,7 @@ impl NaiveKey {
     ) -> Self {
         Self {
             expired: config.expires_at.is_some_and(|end| end <= now),
+            was_out: false,
             config,
             position,
             incarnation,
@@ -144,25 +147,25 @@ impl NaiveKey {
         }
     }
 
+    /// What bars a model: a denial before a cool-down.
     pub(crate) fn bar_for(&self, model: &str, now: Timestamp) -> Option<&NaiveBar> {
         self.bars
             .iter()
-            .find(|bar| bar.model == model && bar.until > now)
+            .filter(|bar| bar.model == model && bar.until > now)
+            .max_by_key(|bar| bar.denied)
     }
 
     pub(crate) fn bar(&mut self, model: &str, denied: bool, until: Timestamp, now: Timestamp) {
-        if self
-            .bar_for(model, now)
-            .is_some_and(|bar| bar.until >= until)
-        {
-            return;
+        self.bars.retain(|bar| bar.until > now);
+        let same = |bar: &&mut NaiveBar| bar.model == model && bar.denied == denied;
+        match self.bars.iter_mut().find(same) {
+            Some(bar) => bar.until = bar.until.max(until),
+            None => self.bars.push(NaiveBar {
+                model: model.to_owned(),
+                denied,
+                until,
+            }),
         }
-        self.bars.retain(|bar| bar.model != model);
-        self.bars.push(NaiveBar {
-            model: model.to_owned(),
-            denied,
-            until,
-        });
     }
 
     pub(crate) fn go_out(&mut self, now: Timestamp, invalid: bool, ends_at: Option<Timestamp>) {
