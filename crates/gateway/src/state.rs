@@ -141,16 +141,13 @@ impl StateStore {
     /// Applies the stored changes to a configuration. Answers what it said by itself.
     pub(crate) fn apply_to(&self, config: &mut GatewayConfig) -> Configured {
         let state = self.state.lock();
-        let configured = config
-            .providers
-            .iter()
-            .map(|provider| {
-                let choices = ConfiguredChoices {
-                    strategy: provider.strategy,
-                    sequential: provider.sequential,
-                };
-                (provider.name.clone(), choices)
-            });
+        let configured = config.providers.iter().map(|provider| {
+            let choices = ConfiguredChoices {
+                strategy: provider.strategy,
+                sequential: provider.sequential,
+            };
+            (provider.name.clone(), choices)
+        });
         let configured = configured.collect();
         for provider in &mut config.providers {
             if let Some(changes) = state.providers.get(&provider.name) {

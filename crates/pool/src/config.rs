@@ -45,6 +45,18 @@ pub enum Sequential {
     Provider,
 }
 
+impl Sequential {
+    /// The name in configuration and API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Key => "key",
+            Self::Provider => "provider",
+        }
+    }
+}
+
 /// How sessions are kept on the quota whose prompt cache they have filled.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

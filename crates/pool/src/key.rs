@@ -121,10 +121,17 @@ impl Key {
         wanted.iter().all(|tag| self.config.tags.contains(tag))
     }
 
-    pub(crate) fn snapshot(&self, now: Timestamp, classes: &QuotaClasses) -> KeySnapshot {
+    /// As it is now; `group` is the name of its quota group.
+    pub(crate) fn snapshot(
+        &self,
+        now: Timestamp,
+        classes: &QuotaClasses,
+        group: Option<String>,
+    ) -> KeySnapshot {
         let record = &self.record;
         KeySnapshot {
             config: KeyConfig::clone(&self.config),
+            quota_group: group,
             state: self.state(),
             health_score: self.health.score(),
             requests: record.requests,

@@ -129,6 +129,8 @@ pub struct GroupSnapshot {
 pub struct KeySnapshot {
     /// Its configuration in force.
     pub config: KeyConfig,
+    /// The quota group that it is counted in: the configured one, or one that answers revealed.
+    pub quota_group: Option<String>,
     /// Its state.
     pub state: KeyState,
     /// Its health score, 0 to 100.

@@ -106,7 +106,9 @@ async fn set(core: Arc<Core>, name: Option<String>, mode: Sequential) -> Answer<
         let live = core.live();
         core.state.update(|state| {
             for provider in &changing {
-                let over = live.configured(&provider.name).map_or(mode, |own| own.sequential);
+                let over = live
+                    .configured(&provider.name)
+                    .map_or(mode, |own| own.sequential);
                 state.provider(&provider.name).sequential = Some(Change { set: mode, over });
             }
         })?;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::bounds::{BALANCE_FLOOR, CACHE_WRITE_TOKENS_PER_SECOND};
 use crate::chooser::Wanted;
 use crate::demand::{Demand, Wait};
+use crate::id::KeyId;
 use crate::key::{Handles, Place};
 use crate::lease::{Lease, Ticket};
 use crate::meter::Amounts;
@@ -35,6 +36,8 @@ pub(super) struct Pin {
     pub(super) cached: u64,
     /// Tokens of its last prompt.
     pub(super) prompt: u64,
+    /// The key that broke off its last answer: it is not asked again at once.
+    pub(super) broken: Option<KeyId>,
 }
 
 /// Where a demand belongs.
@@ -43,12 +46,20 @@ pub(super) struct Home {
     pin: Option<Pin>,
     /// It carries state that only this quota understands.
     bound: Option<Unit>,
+    /// A key that it would rather not meet again.
+    avoided: Option<KeyId>,
 }
 
 impl Home {
     /// The quota that the demand cannot leave.
     pub(super) const fn bound(&self) -> Option<Unit> {
         self.bound
+    }
+
+    /// The key that broke off the conversation's last answer. Some clients ask at once for the same answer
+    /// without a stream, and should not meet the same trouble.
+    pub(super) const fn avoided(&self) -> Option<KeyId> {
+        self.avoided
     }
 
     /// The quota that it would rather not leave.
@@ -123,7 +134,8 @@ impl Pool {
             && let Some(&pin) = self.pins.get(now, &session)
         {
             let unit = self.resolve(pin.unit);
-            home.pin = Some(Pin { unit, ..pin });
+            home.avoided = pin.broken;
+            home.pin = pin.broken.is_none().then_some(Pin { unit, ..pin });
         }
         home
     }
@@ -257,12 +269,14 @@ impl Pool {
             && let Some(pin) = self.pins.touch(now, &session)
         {
             pin.unit = unit;
+            pin.broken = None;
             return;
         }
         let pin = Pin {
             unit,
             cached: 0,
             prompt: 0,
+            broken: None,
         };
         self.pins.insert(now, session, pin);
     }
@@ -286,6 +300,17 @@ impl Pool {
                 ..pin
             };
             self.pins.insert(now, session, pin);
+        }
+    }
+
+    /// An answer broke off: the conversation goes on elsewhere.
+    pub(super) fn leave_home(&mut self, ticket: &Ticket) {
+        let now = self.now;
+        if let Some(session) = ticket.session
+            && let Some(&pin) = self.pins.get(now, &session)
+        {
+            let broken = Some(ticket.key);
+            self.pins.insert(now, session, Pin { broken, ..pin });
         }
     }
 

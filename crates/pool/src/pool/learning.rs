@@ -265,6 +265,9 @@ impl Pool {
                     .learn(ticket.class.number(), asked, (input, output_tokens));
             }
         }
+        if matches!(outcome.verdict, Verdict::Fault(_)) {
+            self.leave_home(ticket);
+        }
         let granted_at = ticket.granted_at;
         let Some(owner) = self.owner_meters(ticket.slot, ticket.group) else {
             return;

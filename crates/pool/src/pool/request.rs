@@ -178,9 +178,19 @@ impl Pool {
                 retry_at: home.room_at(self, &wanted),
             });
         }
-        let picked = self.choose_and_park(&wanted);
+        let picked = self.choose_avoiding(&wanted, home.avoided());
         let lease = picked.and_then(|index| self.grant(index, demand, &wanted));
         lease.ok_or_else(|| self.refuse(&wanted))
+    }
+
+    /// [`Self::choose_and_park`], with another key than one if there is any.
+    pub(super) fn choose_avoiding(
+        &mut self,
+        wanted: &Wanted<'_>,
+        avoided: Option<KeyId>,
+    ) -> Option<usize> {
+        let elsewhere = avoided.and_then(|_| self.choose_and_park(&Wanted { avoided, ..*wanted }));
+        elsewhere.or_else(|| self.choose_and_park(wanted))
     }
 
     /// [`Self::choose`], with what was learnt on the way put to use.

@@ -179,7 +179,7 @@ impl Pool {
             (None, on) => on,
         };
         let wanted = Wanted { only, ..wanted };
-        let index = self.choose_and_park(&wanted)?;
+        let index = self.choose_avoiding(&wanted, home.avoided())?;
         self.grant(index, &demand, &wanted)
     }
 

@@ -7,6 +7,7 @@ use crate::config::Sequential;
 use crate::demand::Demand;
 use crate::explain::{Explanation, Standing};
 use crate::id::KeyId;
+use crate::key::Key;
 use crate::slab::Handle;
 use crate::snapshot::{AffinitySnapshot, GroupSnapshot, KeySnapshot, PoolSnapshot};
 use crate::strategy::Strategy;
@@ -27,6 +28,12 @@ impl Pool {
     #[must_use]
     pub const fn sequential(&self) -> Sequential {
         self.sequential
+    }
+
+    /// Requests in flight on all keys together.
+    #[must_use]
+    pub const fn in_flight(&self) -> u64 {
+        self.in_flight
     }
 
     /// What is remembered of sessions.
@@ -76,7 +83,7 @@ impl Pool {
             .filter_map(|&handle| self.groups.get(handle));
         PoolSnapshot {
             strategy: self.strategy(),
-            keys: keys.map(|key| key.snapshot(now, &self.classes)).collect(),
+            keys: keys.map(|key| self.shown(key)).collect(),
             groups: groups
                 .map(|group| GroupSnapshot {
                     name: group.name.clone(),
@@ -94,9 +101,13 @@ impl Pool {
     pub fn key_snapshot(&mut self, now: Timestamp, key: KeyId) -> Option<KeySnapshot> {
         self.begin(now);
         let handle = *self.by_id.get(&key)?;
-        self.keys
-            .get(handle)
-            .map(|key| key.snapshot(self.now, &self.classes))
+        self.keys.get(handle).map(|key| self.shown(key))
+    }
+
+    fn shown(&self, key: &Key) -> KeySnapshot {
+        let group = key.group.and_then(|group| self.groups.get(group));
+        let name = group.map(|group| group.name.clone());
+        key.snapshot(self.now, &self.classes, name)
     }
 
     /// What [`Self::handle_request`] would do with this demand now, and why, key by key. No grant
