@@ -73,6 +73,12 @@ pub(crate) const ALERTS_KEPT: usize = 256;
 /// Events that a listener may fall behind before it loses the oldest.
 pub(crate) const EVENTS_BUFFERED: usize = 1024;
 
+/// Requests that a recorder of traces may fall behind before it loses the oldest: some seconds at full load.
+pub(crate) const TRACE_BUFFERED: usize = 65_536;
+
+/// Most recorders of traces at one time.
+pub(crate) const TRACE_SUBSCRIBERS: usize = 4;
+
 /// Most listeners to events at one time; each holds a connection open.
 pub(crate) const EVENT_SUBSCRIBERS: usize = 64;
 

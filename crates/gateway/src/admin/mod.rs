@@ -25,6 +25,7 @@ mod request;
 mod shin;
 mod stats;
 mod strategy;
+mod trace;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -75,6 +76,7 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
         .routes(routes!(realtime::get))
         .routes(routes!(events::alerts))
         .routes(routes!(events::events))
+        .routes(routes!(trace::trace))
         .split_for_parts();
     let paths: BTreeSet<String> = description.paths.paths.keys().cloned().collect();
     let paths = Arc::new(paths);

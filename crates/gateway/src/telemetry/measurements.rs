@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::events::Events;
+use super::trace::Traces;
 use crate::limits;
 
 /// Upper bounds in seconds of the duration histograms: from a refusal's few milliseconds to the ten
@@ -38,6 +39,7 @@ pub(crate) struct GatewayMeasurements {
     pub(super) answers: Answers,
     pub(super) time_to_answer: Histogram,
     events: Arc<Events>,
+    traces: Arc<Traces>,
     request_ids: RequestIds,
 }
 
@@ -100,6 +102,7 @@ impl Default for GatewayMeasurements {
             answers: Answers::default(),
             time_to_answer: Histogram::new(DURATION_BUCKETS),
             events: Arc::default(),
+            traces: Arc::default(),
             request_ids: RequestIds::new(),
         }
     }
@@ -110,6 +113,12 @@ impl GatewayMeasurements {
     #[must_use]
     pub(crate) fn events(&self) -> Arc<Events> {
         self.events.clone()
+    }
+
+    /// The hub for traces of requests.
+    #[must_use]
+    pub(crate) fn traces(&self) -> &Arc<Traces> {
+        &self.traces
     }
 
     /// A name for the next request: unique among all gateways for all practical purposes.

@@ -5,6 +5,7 @@ mod events;
 mod exposition;
 mod measurements;
 mod scrape;
+mod trace;
 
 pub(crate) use census::{KeyView, ProviderView, census};
 pub(crate) use events::{Alert, Event, Events, Subscription};
@@ -13,3 +14,4 @@ pub(crate) use measurements::{GatewayMeasurements, ProviderMeasurements};
 
 /// Log target of everything about the pool; such lines carry the prefix `[API-KEY-POOL]`.
 pub(crate) const POOL_LOG: &str = "keypool::pool";
+pub(crate) use trace::{TraceSubscription, Traces};

@@ -124,7 +124,7 @@ impl Attempt<'_> {
     /// Waits for the whole of a plain answer.
     async fn hold_plain(
         &self,
-        settlement: Settlement,
+        mut settlement: Settlement,
         parts: Parts,
         mut body: Incoming,
         open: OpenRequest,
@@ -157,6 +157,7 @@ impl Attempt<'_> {
             return Err(Failure::garbage(settlement, &parts, &whole));
         }
         let endpoint = settlement.request.endpoint;
+        settlement.begin_answer(parts.status.as_u16());
         let usage = keypool_wire::usage_of_answer(endpoint, &whole);
         let made_state = keypool_wire::state_ids_of_answer(endpoint, &whole);
         settlement.settle_used(Verdict::Success, usage.as_ref(), &made_state);
@@ -222,13 +223,14 @@ impl Attempt<'_> {
 
     fn relay(
         &self,
-        settlement: Settlement,
+        mut settlement: Settlement,
         parts: &Parts,
         upstream: Incoming,
         open: OpenRequest,
         scan: Option<Scan>,
         held: VecDeque<Bytes>,
     ) -> Response<AnswerBody> {
+        settlement.begin_answer(parts.status.as_u16());
         let streams = StreamCount::new(Arc::clone(&self.measurements.streams_open));
         let idle = self.timeouts.idle;
         let start = RelayStart {

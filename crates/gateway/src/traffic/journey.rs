@@ -26,8 +26,8 @@ use crate::telemetry::POOL_LOG;
 use crate::traffic::attempt::{Attempt, takes_stream_options, wants_usage};
 use crate::traffic::failure::{Cure, Failure, FailureKind};
 use crate::traffic::quota_report::model_class;
-use crate::traffic::request::{ClientRequest, RequestFacts};
-use crate::traffic::settlement::Settlement;
+use crate::traffic::request::{ClientRequest, RequestFacts, TraceEnd};
+use crate::traffic::settlement::{Course, Settlement};
 use crate::upstream::UpstreamClient;
 
 /// Who answered a request, for the headers that tell the client.
@@ -252,13 +252,20 @@ impl<'a> Journey<'a> {
             provider.pool.settle(lease, &unused());
             return Err(NotAdmitted::SecretGone(id));
         };
-        let started = self.core.time.now();
+        let traced = self.request.facts.trace.is_some();
+        let course = Course {
+            model: traced.then(|| target.model.as_str().into()),
+            attempt: self.trail.attempts + 1,
+            queued: self.trail.queued,
+            answering: None,
+        };
         Ok(Settlement::new(
             lease,
             provider.clone(),
             key,
             self.request.facts.clone(),
-            started,
+            self.core.time.now(),
+            course,
         ))
     }
 
@@ -367,7 +374,24 @@ impl<'a> Journey<'a> {
     }
 
     /// Nothing cured it: the most useful thing to say to the client.
-    fn give_up(mut self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
+    fn give_up(self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
+        let facts = self.request.facts.clone();
+        let (response, trail) = self.last_word(targets);
+        if let Some(target) = targets.last() {
+            facts.trace(&TraceEnd {
+                provider: &target.provider.name,
+                model: &target.model,
+                usage: None,
+                status: response.status().as_u16(),
+                attempts: trail.attempts,
+                queued: trail.queued,
+                latency: Duration::ZERO,
+            });
+        }
+        (response, trail)
+    }
+
+    fn last_word(mut self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
         let dialect = self.request.facts.endpoint.dialect();
         if let Some(failure) = self.suspicions.pop() {
             // Nobody serves this model, and one provider said so in its own words.

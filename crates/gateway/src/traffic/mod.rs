@@ -76,9 +76,16 @@ async fn serve_arrival(
 ) -> Result<(Response<AnswerBody>, Trail), (OwnError, Retry)> {
     let tenant = check_client(&live.config, request.headers(), request.uri()).map_err(denied)?;
     let permanent = |error: OwnError| (error, Retry::Never);
-    let request = ClientRequest::accept(arrival, tenant, endpoint, request, &live.config)
-        .await
-        .map_err(permanent)?;
+    let request = ClientRequest::accept(
+        arrival,
+        tenant,
+        endpoint,
+        request,
+        &live.config,
+        core.measurements.traces(),
+    )
+    .await
+    .map_err(permanent)?;
     let model = request.model().map_err(permanent)?;
     let targets =
         route(live, endpoint.dialect(), model).map_err(|error| permanent(route_error(&error)))?;

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use keypool_pool::{Timestamp, Urgency};
+use keypool_pool::{Timestamp, TraceRecord, Urgency};
 use keypool_wire::{Endpoint, OwnError, Peek, PeekError};
 
 use crate::auth::TenantRef;
 use crate::config::GatewayConfig;
 use crate::limits;
+use crate::telemetry::Traces;
 use crate::traffic::headers;
 use crate::traffic::options::Options;
 
@@ -26,6 +27,70 @@ pub(crate) struct RequestFacts {
     pub endpoint: Endpoint,
     /// What a look at the body told.
     pub peek: Peek,
+    /// What its trace will tell of it, if anybody records traces.
+    pub trace: Option<TraceBegin>,
+}
+
+/// What is known of a request's trace when it comes in.
+#[derive(Debug)]
+pub(crate) struct TraceBegin {
+    hub: Arc<Traces>,
+    at: Timestamp,
+    tenant: String,
+    urgency: Urgency,
+    session: Option<u64>,
+}
+
+/// What is known of a request's trace when it has ended.
+#[derive(Debug)]
+pub(crate) struct TraceEnd<'a> {
+    /// The provider that answered, or was asked last.
+    pub provider: &'a str,
+    /// The model, as the provider names it.
+    pub model: &'a str,
+    /// What the provider said was used; `None`: nothing.
+    pub usage: Option<keypool_pool::Usage>,
+    /// Status of the answer to the client.
+    pub status: u16,
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// How long it waited for room.
+    pub queued: Duration,
+    /// From the last attempt's begin to the end of the answer.
+    pub latency: Duration,
+}
+
+impl RequestFacts {
+    /// Tells whoever records traces how the request ended.
+    pub(crate) fn trace(&self, end: &TraceEnd<'_>) {
+        let Some(begin) = &self.trace else {
+            return;
+        };
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let usage = end.usage.unwrap_or_default();
+        let prompt = usage.prompt();
+        begin.hub.publish(TraceRecord {
+            at: begin.at,
+            provider: end.provider.to_owned(),
+            model: end.model.to_owned(),
+            input_tokens: if prompt == 0 {
+                self.peek.input_tokens
+            } else {
+                prompt
+            },
+            cached_tokens: usage.cache_read_tokens,
+            output_tokens: usage.output_tokens,
+            max_output_tokens: self.peek.max_output_tokens,
+            stream: self.peek.stream,
+            session: begin.session,
+            tenant: Some(begin.tenant.clone()),
+            urgency: begin.urgency,
+            status: end.status,
+            attempts: end.attempts,
+            queued_ms: millis(end.queued),
+            latency_ms: millis(end.latency),
+        });
+    }
 }
 
 /// Everything about one client request that its attempts need.
@@ -71,6 +136,7 @@ impl<'a> ClientRequest<'a> {
         endpoint: Endpoint,
         request: Request<Incoming>,
         config: &GatewayConfig,
+        traces: &Arc<Traces>,
     ) -> Result<Self, OwnError> {
         let (parts, body) = request.into_parts();
         let bound = config.bounds.body_bytes;
@@ -81,6 +147,15 @@ impl<'a> ClientRequest<'a> {
         let cached = peek.input_tokens >= limits::CACHED_PREFIX_TOKENS;
         let begins = Some(peek.prefix).filter(|&prefix| prefix != 0 && cached);
         let session = named.or(peek.session).or(begins);
+        let session = session.map(|session| in_namespace(tenant.name, session));
+        let urgency = options.urgency.unwrap_or(tenant.urgency);
+        let trace = traces.is_on().then(|| TraceBegin {
+            hub: traces.clone(),
+            at: arrival.at,
+            tenant: tenant.name.to_owned(),
+            urgency,
+            session,
+        });
         let longest = config.retry.deadline;
         let allowed = options.time.map_or(longest, |time| time.min(longest));
         Ok(Self {
@@ -88,13 +163,14 @@ impl<'a> ClientRequest<'a> {
                 id: arrival.id,
                 endpoint,
                 peek,
+                trace,
             }),
             body,
             headers: headers::for_upstream(&parts.headers),
             query: parts.uri.query().and_then(headers::query_for_upstream),
             tenant,
-            urgency: options.urgency.unwrap_or(tenant.urgency),
-            session: session.map(|session| in_namespace(tenant.name, session)),
+            urgency,
+            session,
             tags: options.tags,
             arrived: arrival.at,
             deadline: arrival.at + allowed,

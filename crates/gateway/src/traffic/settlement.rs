@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::HeaderMap;
 use keypool_pool::{Charge, ErrorNote, Lease, Outcome, QuotaReading, Timestamp, Usage, Verdict};
@@ -10,7 +11,7 @@ use keypool_wire::{Endpoint, StreamError};
 use crate::provider::{Provider, UpstreamKey};
 use crate::traffic::failure::verdict_of;
 use crate::traffic::quota_report::{owner_of_head, readings_of_error, readings_of_head};
-use crate::traffic::request::RequestFacts;
+use crate::traffic::request::{RequestFacts, TraceEnd};
 
 /// An attempt that is under way: holds the lease and settles it once. Dropped without a word (the
 /// client left, the task was cancelled) it settles as cancelled and charges what was reserved.
@@ -25,6 +26,21 @@ pub(crate) struct Settlement {
     pub request: Arc<RequestFacts>,
     /// When the attempt began.
     pub started: Timestamp,
+    /// What the request went through before, and what is being answered.
+    pub course: Course,
+}
+
+/// What a request went through before an attempt.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Course {
+    /// The model, as the provider names it; known only where a trace is recorded.
+    pub model: Option<Box<str>>,
+    /// Which attempt it is, the first being 1.
+    pub attempt: u32,
+    /// How long the request waited for room.
+    pub queued: Duration,
+    /// Status of the answer, once one is being given to the client.
+    pub answering: Option<u16>,
 }
 
 /// How often the pool is told of what an answer writes beyond its reservation: each time that it has
@@ -71,6 +87,7 @@ impl Settlement {
         key: Arc<UpstreamKey>,
         request: Arc<RequestFacts>,
         started: Timestamp,
+        course: Course,
     ) -> Self {
         Self {
             lease: Some(lease),
@@ -78,7 +95,13 @@ impl Settlement {
             key,
             request,
             started,
+            course,
         }
+    }
+
+    /// From now on its answer goes to the client.
+    pub(crate) const fn begin_answer(&mut self, status: u16) {
+        self.course.answering = Some(status);
     }
 
     /// Settles.
@@ -208,6 +231,17 @@ impl Settlement {
             grew_too_fast,
             made_state,
         };
+        if let Some(status) = self.course.answering {
+            self.request.trace(&TraceEnd {
+                provider: &self.provider.name,
+                model: self.course.model.as_deref().unwrap_or_default(),
+                usage: Some(usage),
+                status,
+                attempts: self.course.attempt,
+                queued: self.course.queued,
+                latency,
+            });
+        }
         self.provider.pool.settle(lease, &outcome);
     }
 }

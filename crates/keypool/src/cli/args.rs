@@ -49,6 +49,9 @@ pub(super) enum Command {
     Strategy(StrategyArgs),
     /// Make the next request to a provider go to another key than the last.
     Rotate(RotateArgs),
+    /// Record the traffic of a running gateway, one request a line: sizes and times, nothing of what anybody
+    /// wrote.
+    Trace(TraceArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -197,6 +200,22 @@ pub(super) struct StrategyArgs {
     /// This provider alone.
     #[arg(long)]
     pub(super) provider: Option<String>,
+}
+
+/// What to record.
+#[derive(Debug, Args)]
+pub(super) struct TraceArgs {
+    #[command(flatten)]
+    pub(super) remote: RemoteArgs,
+    /// This provider alone.
+    #[arg(long)]
+    pub(super) provider: Option<String>,
+    /// Stop after so many seconds; default: when interrupted.
+    #[arg(long, value_name = "N")]
+    pub(super) seconds: Option<u64>,
+    /// Write to this file instead of to standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
 }
 
 /// Which provider.

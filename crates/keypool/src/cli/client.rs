@@ -1,13 +1,16 @@
 //! The smallest client that the admin API needs.
 
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use keypool_gateway::Secret;
 use serde_json::Value;
@@ -44,6 +47,53 @@ pub(super) fn call(
     read_answer(status, &body, endpoint)
 }
 
+/// Sends one request and hands its answer on as it comes, until it ends or `end` has come.
+pub(super) fn follow(
+    endpoint: &Endpoint,
+    path: &str,
+    end: Option<Instant>,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let request = request(endpoint, Method::GET, path, None)?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    runtime.block_on(async {
+        let url = &endpoint.url;
+        let answer = tokio::time::timeout(ANSWER_TIME, client().request(request)).await;
+        let answer = answer
+            .map_err(|_| anyhow!("{url} does not answer"))?
+            .with_context(|| {
+                format!("no gateway answers at {url}; is `keypool serve` running there?")
+            })?;
+        let status = answer.status();
+        let mut body = answer.into_body();
+        if !status.is_success() {
+            let body = Limited::new(body, ANSWER_BYTES).collect().await;
+            let body = body.map_err(|error| anyhow!("{error}"))?.to_bytes();
+            return read_answer(status, &body, endpoint).map(|_| ());
+        }
+        loop {
+            let frame = match end {
+                None => body.frame().await,
+                Some(end) => match tokio::time::timeout_at(end.into(), body.frame()).await {
+                    Ok(frame) => frame,
+                    Err(_) => return Ok(()),
+                },
+            };
+            match frame {
+                None => return Ok(()),
+                Some(frame) => {
+                    if let Ok(bytes) = frame.context("the gateway broke off")?.into_data() {
+                        take(&bytes).context("cannot write")?;
+                    }
+                }
+            }
+        }
+    })
+}
+
 fn request(
     endpoint: &Endpoint,
     method: Method,
@@ -72,14 +122,17 @@ fn bearer(token: &Secret) -> anyhow::Result<HeaderValue> {
     Ok(value)
 }
 
-async fn exchange(request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
+fn client() -> Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
         .with_webpki_roots()
         .https_or_http()
         .enable_http1()
         .build();
-    let client = Client::builder(TokioExecutor::new()).build(connector);
-    let answer = client.request(request).await?;
+    Client::builder(TokioExecutor::new()).build(connector)
+}
+
+async fn exchange(request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
+    let answer = client().request(request).await?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), ANSWER_BYTES)
         .collect()

@@ -11,6 +11,7 @@ mod signals;
 mod sim;
 mod status;
 mod steer;
+mod trace;
 mod watch;
 
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ fn run_command(command: Command) -> Result<(), Failure> {
         Command::Keys(args) => keys::keys(args),
         Command::Strategy(args) => steer::strategy(&args),
         Command::Rotate(args) => steer::rotate(&args),
+        Command::Trace(args) => trace::trace(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "keypool", &mut script);

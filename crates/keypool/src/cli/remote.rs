@@ -1,11 +1,14 @@
 //! What the commands which talk to a running gateway have in common.
 
+use std::io;
+use std::time::Instant;
+
 use http::Method;
 use keypool_gateway::Secret;
 use serde_json::Value;
 
 use super::args::RemoteArgs;
-use super::client::call;
+use super::client::{call, follow};
 use super::{ENVIRONMENT, Failure, output};
 use crate::config::{self, Endpoint, LoadError};
 
@@ -57,6 +60,16 @@ impl Remote {
     /// Reads.
     pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
         Ok(call(&self.endpoint, Method::GET, path, None)?)
+    }
+
+    /// Reads an answer that does not end by itself, piece by piece, until an instant.
+    pub(super) fn follow(
+        &self,
+        path: &str,
+        end: Option<Instant>,
+        take: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        Ok(follow(&self.endpoint, path, end, take)?)
     }
 
     /// Asks for a change.
