@@ -62,6 +62,11 @@ impl<K: Ord + Copy, V> ExpiringMap<K, V> {
         (kept.used + self.ttl > now).then_some(&kept.value)
     }
 
+    /// The value, ended or not. This is not a use.
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.entries.get_mut(key).map(|kept| &mut kept.value)
+    }
+
     /// The value, if it has not ended, whose time starts anew.
     pub(crate) fn touch(&mut self, now: Timestamp, key: &K) -> Option<&mut V> {
         self.expire(now);

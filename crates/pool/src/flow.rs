@@ -59,6 +59,15 @@ impl Flow {
         })
     }
 
+    /// Starts slowly again after trouble; but a bound that refusals taught holds on, since trouble says
+    /// nothing of it.
+    pub(crate) fn restart(&mut self, now: Timestamp, initial: u32) {
+        match &mut self.0 {
+            Bound::Open | Bound::SlowStart { .. } => *self = Self::slow_start(initial),
+            Bound::Window { reached, .. } => *reached = now.max(*reached),
+        }
+    }
+
     /// Whether there is no bound, at this instant and later.
     pub(crate) fn is_open(&self, now: Timestamp) -> bool {
         self.window(now).is_none()
@@ -362,6 +371,18 @@ mod tests {
         assert!(!flow.is_open(at(89_999)));
         flow.succeeded(at(90_000), 2);
         assert_eq!(flow, Flow::open());
+    }
+
+    #[test]
+    fn a_bound_that_was_learnt_outlives_a_cool_down() {
+        let mut flow = Flow::open();
+        flow.refused_for_concurrency(at(0), 16, at(0));
+        flow.restart(at(90_000), 8);
+        flow.succeeded(at(90_100), 1);
+        assert_eq!(flow.window(at(90_100)), Some(12));
+        let mut unknown = Flow::open();
+        unknown.restart(at(0), 8);
+        assert_eq!(unknown, Flow::slow_start(8));
     }
 
     #[test]

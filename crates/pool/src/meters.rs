@@ -30,6 +30,11 @@ impl Sent {
     const MINUTE_MICROS: u64 = 60_000_000;
 
     const fn add(&mut self, now: Timestamp) {
+        self.advance(now);
+        self.this = self.this.saturating_add(1);
+    }
+
+    const fn advance(&mut self, now: Timestamp) {
         let minute = now.as_unix_micros() / Self::MINUTE_MICROS;
         if minute != self.minute {
             self.before = if minute == self.minute + 1 {
@@ -40,12 +45,11 @@ impl Sent {
             self.this = 0;
             self.minute = minute;
         }
-        self.this = self.this.saturating_add(1);
     }
 
     /// About how many were sent in the last 60 seconds.
     fn last_minute(mut self, now: Timestamp) -> u32 {
-        self.add(now);
+        self.advance(now);
         let into = now.as_unix_micros() % Self::MINUTE_MICROS;
         let left = Self::MINUTE_MICROS - into;
         let share = u64::from(self.before) * left / Self::MINUTE_MICROS;
@@ -116,8 +120,8 @@ impl Meters {
     }
 
     /// A quota comes back from trouble.
-    pub(crate) fn restart_slowly(&mut self) {
-        self.flow = Flow::slow_start(SLOW_START_RETURNING);
+    pub(crate) fn restart_slowly(&mut self, now: Timestamp) {
+        self.flow.restart(now, SLOW_START_RETURNING);
     }
 
     /// The provider refused since traffic grew too fast.
@@ -402,8 +406,8 @@ impl Meters {
             return;
         }
         self.refused_at = now;
-        if !self.blame_meter(now, class, lease) {
-            // The refused one has been settled.
+        // One that was alone was not refused for the others; and it has been settled.
+        if !self.blame_meter(now, class, lease) && self.in_flight > 0 {
             let in_flight = self.in_flight.saturating_add(1);
             self.flow
                 .refused_for_concurrency(now, in_flight, granted_at);

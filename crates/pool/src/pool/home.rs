@@ -21,12 +21,13 @@ use crate::meter::Amounts;
 use crate::outcome::Usage;
 use crate::ready::Candidates;
 use crate::ready::least_loaded::Load;
-use crate::recent::era_of;
+use crate::recent::{RecentLoad, era_of, weight};
 use crate::refusal::RefusalReason;
 use crate::time::Timestamp;
 use crate::unit::Unit;
 
 use super::Pool;
+use super::request::traffic;
 
 /// Where a session was served last, and what it left there.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Pin {
     pub(super) prompt: u64,
     /// The key that broke off its last answer: it is not asked again at once.
     pub(super) broken: Option<KeyId>,
+    /// Its own traffic there.
+    pub(super) recent: RecentLoad,
 }
 
 /// Where a demand belongs.
@@ -99,6 +102,12 @@ impl Home {
             .min()
     }
 
+    /// When there is room at home, if home is to be waited for: not where it draws more than its share.
+    pub(super) fn awaited_at(&self, pool: &Pool, wanted: &Wanted<'_>) -> Option<Timestamp> {
+        self.pin.filter(|pin| pool.is_within_share(pin))?;
+        self.room_at(pool, wanted)
+    }
+
     /// Whether the home, which has no room now, has it again before another cache would be filled, and
     /// before the request gives up. A home that draws more than its share is not waited for.
     pub(super) fn is_worth_waiting(
@@ -107,14 +116,12 @@ impl Home {
         wanted: &Wanted<'_>,
         wait: Option<&Wait>,
     ) -> bool {
-        let (Some(pin), None, Some(wait)) = (self.pin, self.bound, wait) else {
+        let (None, Some(wait)) = (self.bound, wait) else {
             return false;
         };
         let until = wait.until.min(pool.now + self.patience());
-        pool.is_within_share(pin.unit)
-            && self
-                .room_at(pool, wanted)
-                .is_some_and(|at| at > pool.now && at <= until)
+        self.awaited_at(pool, wanted)
+            .is_some_and(|at| at > pool.now && at <= until)
     }
 }
 
@@ -183,7 +190,7 @@ impl Pool {
         if bound_elsewhere || self.rotation.is_some() || self.is_occupied() {
             return None;
         }
-        if home.bound.is_none() && !self.is_within_share(pin.unit) {
+        if home.bound.is_none() && !self.is_within_share(&pin) {
             return None;
         }
         let wanted = Wanted {
@@ -230,21 +237,22 @@ impl Pool {
         best.map(|(_, index)| index)
     }
 
-    /// Whether a quota's recent traffic is at most so much above the mean as is allowed.
-    pub(super) fn is_within_share(&self, unit: Unit) -> bool {
+    /// Whether what others draw from a session's home is at most so much above the mean as is allowed. Its
+    /// own traffic does not count: to carry that along would relieve nobody.
+    fn is_within_share(&self, pin: &Pin) -> bool {
         let era = era_of(self.now);
-        let own = match unit {
+        let all = match pin.unit {
             Unit::Key(handle) => self.keys.get(handle).map(|key| key.recent),
             Unit::Group(handle) => self.groups.get(handle).map(|group| group.recent),
         };
         let units = self.unit_count();
-        let Some(own) = own.filter(|_| units > 1) else {
+        let Some(all) = all.filter(|_| units > 1) else {
             return true;
         };
         #[expect(clippy::cast_precision_loss, reason = "a share is compared")]
         let mean = self.recent.weighted_in(era) / units as f64;
-        let floor = BALANCE_FLOOR * crate::recent::weight(self.now);
-        own.weighted_in(era) <= self.affinity.load_factor * mean + floor
+        let others = all.weighted_in(era) - pin.recent.weighted_in(era);
+        others <= self.affinity.load_factor * mean + BALANCE_FLOOR * weight(self.now)
     }
 
     /// Quotas that there are: groups with members, and keys without a group.
@@ -253,32 +261,47 @@ impl Pool {
     }
 
     /// A session's home is where it was granted last.
-    pub(super) fn settle_in(&mut self, demand: &Demand<'_>, unit: Unit) {
+    pub(super) fn settle_in(&mut self, demand: &Demand<'_>, unit: Unit, amounts: &Amounts) {
         let Some(session) = demand.session.filter(|_| self.affinity.enabled) else {
             return;
         };
         let now = self.now;
         let known = self.pins.get(now, &session).copied();
         let stays = known.filter(|pin| self.resolve(pin.unit) == unit);
+        let counts = &mut self.affinity_counts;
         match (known, stays) {
-            (None, _) => self.affinity_counts.started += 1,
-            (Some(_), None) => self.affinity_counts.moved += 1,
-            (Some(_), Some(_)) => self.affinity_counts.kept += 1,
+            (None, _) => counts.started += 1,
+            (Some(_), None) => counts.moved += 1,
+            (Some(_), Some(_)) => counts.kept += 1,
         }
-        if stays.is_some()
-            && let Some(pin) = self.pins.touch(now, &session)
-        {
-            pin.unit = unit;
-            pin.broken = None;
-            return;
-        }
-        let pin = Pin {
+        let fresh = Pin {
             unit,
             cached: 0,
             prompt: 0,
+            recent: RecentLoad::default(),
             broken: None,
         };
-        self.pins.insert(now, session, pin);
+        let mut pin = stays.map_or(fresh, |pin| Pin {
+            unit,
+            broken: None,
+            ..pin
+        });
+        pin.recent.add(now, traffic(amounts));
+        match self.pins.touch(now, &session) {
+            Some(kept) => *kept = pin,
+            None => {
+                self.pins.insert(now, session, pin);
+            }
+        }
+    }
+
+    /// A session's own traffic was other than reserved.
+    pub(super) fn correct_traffic(&mut self, ticket: &Ticket, correction: f64) {
+        if let Some(session) = ticket.session
+            && let Some(pin) = self.pins.get_mut(&session)
+        {
+            pin.recent.add(ticket.granted_at, correction);
+        }
     }
 
     /// Remembers what a success left on its quota: the prompt in its cache, and the state it made.
@@ -288,18 +311,15 @@ impl Pool {
         for &id in ticket.state.iter().chain(made) {
             self.origins.insert(now, id, unit);
         }
+        let home = self.resolve(unit);
         if let Some(session) = ticket.session
-            && let Some(&pin) = self.pins.get(now, &session)
-            && self.resolve(pin.unit) == self.resolve(unit)
+            && let Some(pin) = self.pins.get(now, &session).map(|pin| pin.unit)
+            && self.resolve(pin) == home
+            && let Some(pin) = self.pins.touch(now, &session)
         {
-            let pin = Pin {
-                cached: usage
-                    .cache_read_tokens
-                    .saturating_add(usage.cache_write_tokens),
-                prompt: usage.prompt(),
-                ..pin
-            };
-            self.pins.insert(now, session, pin);
+            let cached = usage.cache_read_tokens;
+            pin.cached = cached.saturating_add(usage.cache_write_tokens);
+            pin.prompt = usage.prompt();
         }
     }
 

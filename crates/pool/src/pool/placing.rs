@@ -243,14 +243,15 @@ impl Pool {
 
     /// A key that was used before and was out is not flooded when it returns.
     fn return_slowly(&mut self, handle: Handle) {
+        let now = self.now;
         let Some(key) = self.keys.get_mut(handle).filter(|key| key.last_grant > 0) else {
             return;
         };
         let group = key.group;
         match group.and_then(|group| self.groups.get_mut(group)) {
-            Some(group) if group.meters.in_flight() == 0 => group.meters.restart_slowly(),
+            Some(group) if group.meters.in_flight() == 0 => group.meters.restart_slowly(now),
             Some(_) => {}
-            None => key.meters.restart_slowly(),
+            None => key.meters.restart_slowly(now),
         }
     }
 

@@ -320,7 +320,7 @@ impl Pool {
             self.move_to(handle, Place::Parked(None));
         }
         let unit = group.map_or(Unit::Key(handle), Unit::Group);
-        self.settle_in(demand, unit);
+        self.settle_in(demand, unit, &reserved);
         let ticket = Ticket {
             number,
             key: id,

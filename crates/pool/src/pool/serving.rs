@@ -186,9 +186,9 @@ impl Pool {
     /// The quota that a waiting request would not leave now.
     fn stays_at(&self, home: &Home, wanted: &Wanted<'_>, until: Timestamp) -> Option<Unit> {
         home.bound().or_else(|| {
+            let room_at = home.awaited_at(self, wanted)?;
             home.preferred()
-                .filter(|&unit| until > self.now && self.is_within_share(unit))
-                .filter(|_| home.room_at(self, wanted).is_some_and(|at| at <= until))
+                .filter(|_| self.now < until && room_at <= until)
         })
     }
 

@@ -119,7 +119,10 @@ impl Pool {
                 key.recent.add(ticket.granted_at, correction);
             }
         }
-        self.recent.add(ticket.granted_at, correction);
+        if correction != 0.0 {
+            self.recent.add(ticket.granted_at, correction);
+            self.correct_traffic(ticket, correction);
+        }
         if let Some(handle) = ticket.group
             && let Some(group) = self.groups.get_mut(handle)
         {

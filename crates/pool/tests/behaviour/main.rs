@@ -5,9 +5,17 @@
 mod support;
 
 mod admin;
+mod estimates;
+mod flow;
 mod health;
+mod home;
+mod learning;
 mod leases;
 mod limits;
+mod owners;
 mod recovery;
 mod selection;
 mod strategies;
+mod waiting;
+mod waiting_order;
+mod windows;

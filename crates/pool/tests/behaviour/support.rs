@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use keypool_pool::bounds::TRANSIT;
 use keypool_pool::{
-    Admission, Charge, Command, CooldownScope, Demand, FaultKind, KeyConfig, KeyId, KeyPatch,
-    KeySnapshot, KeyState, Lease, Limits, Outcome, Output, Pool, PoolConfig, Refusal, Strategy,
-    Timestamp, Verdict,
+    Admission, AlertKind, Charge, Command, CooldownScope, Demand, Dimension, FaultKind, KeyConfig,
+    KeyId, KeyPatch, KeySnapshot, KeyState, Lease, Limits, Outcome, Output, Pool, PoolConfig,
+    QuotaReading, Refusal, Strategy, Timestamp, Turn, Urgency, Verdict, Wait, WaiterId,
 };
 
 /// So long after a full bucket was touched at the start: its refill begins when the request may have
@@ -169,4 +169,83 @@ pub(crate) fn requests_by_key(pool: &mut Pool, now: Timestamp) -> Vec<u64> {
 /// One microsecond earlier.
 pub(crate) fn just_before(at: Timestamp) -> Timestamp {
     Timestamp::from_unix_micros(at.as_unix_micros() - 1)
+}
+
+/// A reading of what an answer states, exact and without a reset.
+pub(crate) fn reading(dimension: Dimension, limit: u64, remaining: u64) -> QuotaReading {
+    QuotaReading {
+        dimension,
+        limit: Some(limit),
+        remaining: Some(remaining),
+        resets_at: None,
+        grain: 1,
+    }
+}
+
+/// The alerts that wait to be polled.
+pub(crate) fn alerts(pool: &mut Pool, now: Timestamp) -> Vec<AlertKind> {
+    let told = outputs(pool, now).into_iter();
+    told.filter_map(|output| match output {
+        Output::Alert(alert) => Some(alert.kind),
+        Output::StateChanged(_) | Output::Probe(_) => None,
+    })
+    .collect()
+}
+
+/// What the answers of key 1 taught of a model class: limit and what remains.
+pub(crate) fn learned(
+    pool: &mut Pool,
+    now: Timestamp,
+    class: &str,
+    dimension: Dimension,
+) -> Option<(u64, i64)> {
+    let meters = shown(pool, now, 1).meters.into_iter();
+    meters
+        .filter(|meter| meter.model_class.as_deref() == Some(class))
+        .find(|meter| meter.dimension == dimension)
+        .map(|meter| (meter.limit, meter.remaining))
+}
+
+/// A wait of the usual kind, from `since` on, for at most so long.
+pub(crate) fn wait(since: Timestamp, at_most: Duration) -> Wait {
+    Wait {
+        until: since + at_most,
+        since,
+        urgency: Urgency::Normal,
+        tenant: 0,
+        weight: 1,
+        bytes: 100,
+        resumed: false,
+    }
+}
+
+/// A request that has to wait.
+pub(crate) fn queued(pool: &mut Pool, now: Timestamp, demand: &Demand<'_>) -> WaiterId {
+    match pool.handle_request(now, demand) {
+        Admission::Queued(waiter) => waiter,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A request without tokens that has to wait, for up to ten minutes, in this manner.
+pub(crate) fn queued_as(pool: &mut Pool, now: Timestamp, wait: Wait) -> WaiterId {
+    let demand = Demand {
+        wait: Some(wait),
+        ..demand(0)
+    };
+    queued(pool, now, &demand)
+}
+
+/// Those whose turn has come, in their order.
+pub(crate) fn turns(pool: &mut Pool, now: Timestamp) -> Vec<(WaiterId, Turn)> {
+    std::iter::from_fn(|| pool.poll_turn(now)).collect()
+}
+
+/// The lease of the one request whose turn has come.
+pub(crate) fn only_turn(pool: &mut Pool, now: Timestamp) -> (WaiterId, Lease) {
+    let mut turns = turns(pool, now);
+    match (turns.pop(), turns.len()) {
+        (Some((waiter, Turn::Granted(lease))), 0) => (waiter, lease),
+        other => panic!("{other:?}"),
+    }
 }

@@ -116,7 +116,7 @@ impl Driver {
             | Step::Limits { .. }
             | Step::Reload { .. } => self.configure(&step),
         }
-        self.naive.note_returns();
+        self.naive.note_returns(self.now);
         self.compare();
     }
 
@@ -132,7 +132,7 @@ impl Driver {
                 self.probes.push(key.config.id);
             }
         }
-        self.naive.note_returns();
+        self.naive.note_returns(self.now);
     }
 
     fn request(&mut self, model: u8, wants: Wants, tagged: bool, excluded: u8) {

@@ -8,7 +8,6 @@ use keypool_pool::{
 };
 
 use crate::naive_estimate::NaiveEstimates;
-use crate::naive_flow::NaiveFlow;
 use crate::naive_key::{NaiveKey, Trial};
 use crate::naive_meter::{NaiveQuota, Wants};
 use crate::steps::Judged;
@@ -308,7 +307,7 @@ impl Naive {
     }
 
     /// A key that was used before and comes back is not flooded, nor is its group if it was idle.
-    pub(crate) fn note_returns(&mut self) {
+    pub(crate) fn note_returns(&mut self, now: Timestamp) {
         for key in &mut self.keys {
             let is_out = !key.config.enabled || key.is_out();
             let was_out = std::mem::replace(&mut key.was_out, is_out);
@@ -317,9 +316,9 @@ impl Naive {
             }
             let group = key.config.quota_group.as_ref();
             match group.and_then(|name| self.groups.get_mut(name)) {
-                Some(group) if group.in_flight == 0 => group.flow = NaiveFlow::starting(8),
+                Some(group) if group.in_flight == 0 => group.flow.comes_back(now),
                 Some(_) => {}
-                None => key.quota.flow = NaiveFlow::starting(8),
+                None => key.quota.flow.comes_back(now),
             }
         }
     }

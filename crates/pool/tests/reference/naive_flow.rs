@@ -30,6 +30,14 @@ impl NaiveFlow {
         Self::Starting { first, since: None }
     }
 
+    /// After trouble it starts with eight; what refusals taught is kept.
+    pub(crate) fn comes_back(&mut self, now: Timestamp) {
+        match self {
+            Self::Free | Self::Starting { .. } => *self = Self::starting(8),
+            Self::Window { reached, .. } => *reached = now,
+        }
+    }
+
     fn most(&self, now: Timestamp) -> Option<u32> {
         match *self {
             Self::Free => None,

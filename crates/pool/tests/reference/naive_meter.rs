@@ -401,6 +401,8 @@ impl NaiveQuota {
             .rfind(|meter| meter.load(now) >= most);
         match tightest {
             Some(meter) => meter.trim(now),
+            // It was alone: not for too many at one time.
+            None if self.in_flight == 0 => {}
             None => self.flow.refused(now, self.in_flight + 1, granted_at),
         }
     }
