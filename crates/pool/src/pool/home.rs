@@ -22,7 +22,7 @@ use crate::outcome::Usage;
 use crate::ready::Candidates;
 use crate::ready::least_loaded::Load;
 use crate::recent::{RecentLoad, era_of, weight};
-use crate::refusal::RefusalReason;
+use crate::refusal::{Refusal, RefusalReason};
 use crate::time::Timestamp;
 use crate::unit::Unit;
 
@@ -100,6 +100,14 @@ impl Home {
             .filter(|appraisal| appraisal.sieve == RefusalReason::NoRoom)
             .filter_map(|appraisal| appraisal.retry_at)
             .min()
+    }
+
+    /// The refusal of a demand that waits for its home.
+    pub(super) fn awaited(&self, pool: &Pool, wanted: &Wanted<'_>) -> Refusal {
+        Refusal {
+            reason: RefusalReason::NoRoom,
+            retry_at: self.room_at(pool, wanted),
+        }
     }
 
     /// When there is room at home, if home is to be waited for: not where it draws more than its share.

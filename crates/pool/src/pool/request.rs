@@ -173,10 +173,7 @@ impl Pool {
             ..wanted
         };
         if home.is_worth_waiting(self, &wanted, demand.wait.as_ref()) {
-            return Err(Refusal {
-                reason: RefusalReason::NoRoom,
-                retry_at: home.room_at(self, &wanted),
-            });
+            return Err(home.awaited(self, &wanted));
         }
         let picked = self.choose_avoiding(&wanted, home.avoided());
         let lease = picked.and_then(|index| self.grant(index, demand, &wanted));

@@ -27,6 +27,7 @@ use crate::refusal::{RefusalReason, Turn};
 use crate::slab::Handle;
 use crate::time::Timestamp;
 use crate::unit::Unit;
+use crate::urgency::Urgency;
 
 use super::Pool;
 use super::home::Home;
@@ -56,6 +57,8 @@ impl Gains {
     }
 }
 
+type Whose = (u64, Urgency);
+type Place = (bool, Timestamp, WaiterId);
 pub(super) type Booked = SmallVec<[Booking; 4]>;
 
 impl Pool {
@@ -69,12 +72,24 @@ impl Pool {
             .unit(group.map_or(Unit::Key(handle), Unit::Group));
     }
 
-    /// Room that is saved for those that wait, but for one.
+    /// Room that is saved for those that wait and do not have to give way to one of them.
     pub(super) fn booked_by_others(&self, than: Option<WaiterId>) -> Booked {
-        let waits = |booking: &&Booking| {
-            Some(booking.waiter) != than && self.queue.get(booking.waiter).is_some()
+        if self.bookings.is_empty() {
+            return Booked::new();
+        }
+        let than = than.and_then(|id| self.arrival(id));
+        let bars = |booking: &&Booking| {
+            self.arrival(booking.waiter)
+                .is_some_and(|(whose, at)| than.is_none_or(|(of, place)| whose != of || at < place))
         };
-        self.bookings.iter().filter(waits).copied().collect()
+        self.bookings.iter().filter(bars).copied().collect()
+    }
+
+    /// Whose a waiting request is, and its place among those of the same tenant and urgency.
+    fn arrival(&self, id: WaiterId) -> Option<(Whose, Place)> {
+        let entry = self.queue.get(id)?;
+        let place = (!entry.resumed, entry.since, id);
+        Some(((entry.tenant, entry.urgency), place))
     }
 
     /// Lets go whoever fits now.
@@ -98,6 +113,12 @@ impl Pool {
         let mut wake: Option<Timestamp> = None;
         self.bookings.clear();
         while let Some(id) = self.next_head(&stuck) {
+            for older in self.older_of_same_tenant(id, &stuck) {
+                if looks > 0 {
+                    looks = looks.saturating_sub(self.keys.len());
+                    self.book(older);
+                }
+            }
             if let Some(lease) = self.try_waiter(id, None) {
                 self.take_turn(id, lease);
                 continue;
@@ -127,6 +148,29 @@ impl Pool {
     fn next_head(&self, stuck: &BTreeSet<WaiterId>) -> Option<WaiterId> {
         let heads = self.queue.heads();
         heads.into_iter().find(|id| !stuck.contains(id))
+    }
+
+    /// Heads of the same tenant and urgency that came before one, and of which nothing is known yet. A
+    /// tenant's small requests, in a lane of their own, have sooner turns than its large one; they must not
+    /// take what that one waits for all the same.
+    fn older_of_same_tenant(
+        &self,
+        id: WaiterId,
+        known: &BTreeSet<WaiterId>,
+    ) -> SmallVec<[WaiterId; 4]> {
+        let Some((tenant, place)) = self.arrival(id) else {
+            return SmallVec::new();
+        };
+        let heads = self.queue.heads().into_iter();
+        heads
+            .filter(|head| {
+                !known.contains(head)
+                    && !self.bookings.iter().any(|booking| booking.waiter == *head)
+                    && self
+                        .arrival(*head)
+                        .is_some_and(|(of, at)| of == tenant && at < place)
+            })
+            .collect()
     }
 
     /// Offers the room that one quota got; and to those behind whoever takes it, any room.
@@ -223,6 +267,7 @@ impl Pool {
                 self.first_room(&anywhere, all)
             }
         };
+        self.bookings.retain(|booking| booking.waiter != id);
         if let Some((at, unit, amounts)) = first {
             self.bookings.push(Booking {
                 waiter: id,

@@ -139,7 +139,10 @@ impl Pool {
         });
         Explanation {
             keys: keys.collect(),
-            refusal: chosen.is_none().then(|| self.refusal(&wanted)),
+            refusal: chosen.is_none().then(|| match waits {
+                true => home.awaited(self, &wanted),
+                false => self.refusal(&wanted),
+            }),
         }
     }
 
