@@ -5,9 +5,10 @@
 //! which stand in place of the declared ones from then on.
 //!
 //! An answer's `remaining` is late by the way back, and does not tell which of the requests in flight it
-//! counts. It therefore bounds what is left rather than sets it: at most what it says (plus what has
-//! refilled since the grant), at least that minus all that was granted after the request it answers.
-//! Within those bounds the pool's own count is the better one, as it is newer.
+//! counts: one may have overtaken another. It therefore bounds what is left rather than sets it: at most
+//! what it says (plus what has refilled since the grant), at least that minus all that is in flight or was
+//! granted after the request it answers. Within those bounds the pool's own count is the better one, as it
+//! is newer.
 //!
 //! Worked example: limit 50 a minute. Request 8 is granted, then 9 and 10; the answer to 8 says that 42
 //! remain. If the provider had 9 and 10 by then, 42 is right, else 40 will be. The pool counts 40:
@@ -59,8 +60,17 @@ pub(crate) struct Answered {
     pub(crate) granted_at: Timestamp,
     /// The number of the next lease: those before it are on no meter that begins now.
     pub(crate) next_lease: u64,
-    /// What had been granted in its class by then, itself included.
-    pub(crate) mark: Amounts,
+    pub(crate) reserved: Amounts,
+    pub(crate) mark: Mark,
+}
+
+/// What there was of a class when a lease was granted, the lease itself left out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mark {
+    /// All that had been granted.
+    granted: Amounts,
+    /// What was in flight.
+    in_flight: Amounts,
 }
 
 /// How declared limits bear on what is learned.
@@ -108,22 +118,26 @@ impl Learned {
         &mut self.0[last]
     }
 
-    /// Counts a grant; tells what has been granted in the class by now.
+    /// Counts a grant; tells what there was of the class before.
     pub(crate) fn reserve(
         &mut self,
         now: Timestamp,
         class: QuotaClass,
         lease: u64,
         amounts: &Amounts,
-    ) -> Amounts {
+    ) -> Mark {
         let known = self.entry(class);
+        let mark = Mark {
+            granted: known.granted,
+            in_flight: known.in_flight,
+        };
         known.last_lease = lease;
         known.granted = known.granted.plus(amounts);
         known.in_flight = known.in_flight.plus(amounts);
         for meter in &mut known.each {
             meter.reserve(now, amounts);
         }
-        known.granted
+        mark
     }
 
     pub(crate) fn reserve_more(
@@ -297,11 +311,18 @@ impl ClassMeters {
         }
         if known.is_none() && of_file.is_none() {
             // What was granted since is on its way; the next answers tell whether it was counted.
-            let since = self.granted.minus(&answered.mark);
+            let since = self.granted_since(answered);
             if let Some(meter) = self.each.get_mut(position) {
                 meter.take(now, since.of(dimension));
             }
         }
+    }
+
+    /// What was granted after the request that is answered.
+    const fn granted_since(&self, answered: &Answered) -> Amounts {
+        self.granted
+            .minus(&answered.mark.granted)
+            .minus(&answered.reserved)
     }
 
     fn tell(&mut self, dimension: Dimension, lesson: Lesson, lessons: &mut Lessons) {
@@ -320,6 +341,7 @@ impl ClassMeters {
         reading: &QuotaReading,
         is_share: bool,
     ) -> u64 {
+        let since = self.granted_since(answered);
         let Some(meter) = self.each.get_mut(position) else {
             return 0;
         };
@@ -332,15 +354,12 @@ impl ClassMeters {
         if !meter.is_of_this_window(answered.granted_at, now) {
             return 0;
         }
-        let since = self.granted.minus(&answered.mark);
-        let uncertain = match reading.dimension {
-            // Output counts as it is written: of all that is in flight some has been counted.
-            Dimension::OutputTokensPerMinute
-            | Dimension::TokensPerMinute
-            | Dimension::TokensPerSecond
-            | Dimension::TokensPerDay => since.plus(&self.in_flight),
-            _ => since,
-        };
+        // Requests overtake each other on their way: of those that were under way together with this one
+        // some may not have been counted. Its own output is counted as it is written.
+        let mut uncertain = since.plus(&answered.mark.in_flight);
+        uncertain.output_tokens = uncertain
+            .output_tokens
+            .saturating_add(answered.reserved.output_tokens);
         let signed = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
         let rounding = reading.grain.div_ceil(2);
         let rounding = if reading.grain > 1 { rounding } else { 0 };

@@ -15,6 +15,7 @@ use std::sync::{Arc, PoisonError};
 use smallvec::SmallVec;
 
 use crate::id::KeyId;
+use crate::learned::Mark;
 use crate::meter::Amounts;
 use crate::quota_class::QuotaClass;
 use crate::slab::Handle;
@@ -32,8 +33,8 @@ pub(crate) struct Ticket {
     /// What the demand asked for, before it was corrected.
     pub(crate) asked: Amounts,
     pub(crate) class: QuotaClass,
-    /// What had been granted in the class on the owner of the quota, this lease included.
-    pub(crate) mark: Amounts,
+    /// What there was of the class on the owner of the quota before.
+    pub(crate) mark: Mark,
     pub(crate) session: Option<u64>,
     pub(crate) state: SmallVec<[u64; 2]>,
     pub(crate) granted_at: Timestamp,

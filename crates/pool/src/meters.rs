@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::bounds::CONCURRENCY_RETRY;
 use crate::flow::{Flow, Pace};
-use crate::learned::{Answered, ClassMeters, Declared, Learned, Lessons};
+use crate::learned::{Answered, ClassMeters, Declared, Learned, Lessons, Mark};
 use crate::limits::{Dimension, Dimensions, Limits};
 use crate::meter::{Amounts, Counting, Meter};
 use crate::quota_class::QuotaClass;
@@ -314,15 +314,14 @@ impl Meters {
         }
     }
 
-    /// Counts a grant in its class, on the owner of the quota; tells what has been granted in the class
-    /// by now.
+    /// Counts a grant in its class, on the owner of the quota; tells what there was of the class before.
     pub(crate) fn reserve_class(
         &mut self,
         now: Timestamp,
         class: QuotaClass,
         lease: u64,
         amounts: &Amounts,
-    ) -> Amounts {
+    ) -> Mark {
         let learned = self.learned.get_or_insert_default();
         learned.reserve(now, class, lease, amounts)
     }

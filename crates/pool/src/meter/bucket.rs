@@ -93,6 +93,13 @@ impl Bucket {
         self.updated = self.updated.max(now);
     }
 
+    /// At least so much is left, in whole units.
+    pub(crate) fn raise_to(&mut self, now: Timestamp, least: i64) {
+        let least = least.saturating_mul(self.period).min(self.full());
+        self.level = self.level_at(now).max(least);
+        self.updated = self.updated.max(now);
+    }
+
     pub(crate) fn fits(&self, now: Timestamp, amount: u64) -> bool {
         self.level_at(now) >= self.scaled(amount)
     }

@@ -397,9 +397,9 @@ impl Meter {
             let owed = remaining.abs_diff(least);
             match &mut self.count {
                 Count::Sliding(sliding) => sliding.forgive(now, owed),
-                Count::Bucket(_) | Count::Fixed(_) | Count::Day(_) => {
-                    self.give_back(now, now, owed);
-                }
+                // To the whole unit: a fraction more than the provider has would be sent in vain.
+                Count::Bucket(bucket) => bucket.raise_to(now, least),
+                Count::Fixed(_) | Count::Day(_) => self.give_back(now, now, owed),
             }
         }
         0

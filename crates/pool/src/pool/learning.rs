@@ -35,6 +35,7 @@ impl Pool {
             lease: ticket.number,
             granted_at: ticket.granted_at,
             next_lease: self.next_lease,
+            reserved: ticket.reserved,
             mark: ticket.mark,
         };
         let (key, slot, class, group) = (ticket.key, ticket.slot, ticket.class, ticket.group);
