@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 
+use crate::traffic::deferred::Deferred;
 use crate::traffic::relay::Relay;
 
 /// Whole, relayed from an upstream, or written by an admin route.
@@ -17,6 +18,8 @@ pub(crate) enum AnswerBody {
     Whole(Full<Bytes>),
     /// Bytes as they come from an upstream.
     Relayed(Box<Relay>),
+    /// Begun while the request still waited for room.
+    Deferred(Box<Deferred>),
     /// What an admin route writes.
     Admin(axum::body::Body),
 }
@@ -46,6 +49,7 @@ impl Body for AnswerBody {
                 Pin::new(&mut body.map_err(|never: Infallible| match never {})).poll_frame(cx)
             }
             Self::Relayed(relay) => Pin::new(relay.as_mut()).poll_frame(cx),
+            Self::Deferred(deferred) => Pin::new(deferred.as_mut()).poll_frame(cx),
             Self::Admin(body) => Pin::new(&mut body.map_err(|_| CutOff)).poll_frame(cx),
         }
     }
@@ -54,6 +58,7 @@ impl Body for AnswerBody {
         match self {
             Self::Whole(body) => body.is_end_stream(),
             Self::Relayed(relay) => relay.is_end_stream(),
+            Self::Deferred(deferred) => deferred.is_end_stream(),
             Self::Admin(body) => body.is_end_stream(),
         }
     }
@@ -61,7 +66,7 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(body) => body.size_hint(),
-            Self::Relayed(_) => SizeHint::default(),
+            Self::Relayed(_) | Self::Deferred(_) => SizeHint::default(),
             Self::Admin(body) => body.size_hint(),
         }
     }

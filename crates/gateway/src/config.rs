@@ -89,6 +89,9 @@ pub struct QueueConfig {
     pub enabled: bool,
     /// How long one may wait.
     pub max_wait: Duration,
+    /// After so long in the queue a streamed request's answer begins, kept alive until there is room; from
+    /// then on it has no status code any more. `None`: an answer begins when it is known.
+    pub keep_alive: Option<Duration>,
     /// How many may wait per provider.
     pub max_length: usize,
     /// Most bytes that the bodies of those who wait may hold in memory together.
@@ -195,6 +198,7 @@ impl Default for QueueConfig {
         Self {
             enabled: true,
             max_wait: Duration::from_secs(30),
+            keep_alive: None,
             max_length: 10_000,
             max_bytes: 256 * 1024 * 1024,
         }

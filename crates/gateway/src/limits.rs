@@ -82,6 +82,10 @@ pub(crate) const TRACE_SUBSCRIBERS: usize = 4;
 /// Most listeners to events at one time; each holds a connection open.
 pub(crate) const EVENT_SUBSCRIBERS: usize = 64;
 
+/// How often a client whose answer has begun while its request still waits gets a sign of life; below the
+/// 30 s after which the most impatient proxies close.
+pub(crate) const WAITING_KEEP_ALIVE: Duration = Duration::from_secs(10);
+
 /// How often a silent event stream carries a comment, so that proxies do not close it.
 pub(crate) const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 

@@ -24,6 +24,7 @@ use crate::provider::Provider;
 use crate::routing::Target;
 use crate::telemetry::POOL_LOG;
 use crate::traffic::attempt::{Attempt, takes_stream_options, wants_usage};
+use crate::traffic::deferred::HoldOpen;
 use crate::traffic::failure::{Cure, Failure, FailureKind};
 use crate::traffic::quota_report::model_class;
 use crate::traffic::request::{ClientRequest, RequestFacts, TraceEnd};
@@ -40,11 +41,19 @@ pub(super) struct Trail {
     served_by: Option<(String, String)>,
 }
 
+/// What a request is served with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub(super) core: &'a Core,
+    pub(super) upstream: &'a UpstreamClient,
+    pub(super) live: &'a Live,
+    /// To be raised when a streamed request has waited for long.
+    pub(super) hold_open: Option<&'a HoldOpen>,
+}
+
 /// A request under way.
 pub(super) struct Journey<'a> {
-    core: &'a Core,
-    live: &'a Live,
-    upstream: &'a UpstreamClient,
+    means: Means<'a>,
     request: ClientRequest<'a>,
     trail: Trail,
     /// Failures whose keys are blamed if another key serves the request.
@@ -81,16 +90,9 @@ enum NotAdmitted {
 impl<'a> Journey<'a> {
     /// Begins a journey.
     #[must_use]
-    pub(super) fn new(
-        core: &'a Core,
-        live: &'a Live,
-        upstream: &'a UpstreamClient,
-        request: ClientRequest<'a>,
-    ) -> Self {
+    pub(super) fn new(means: Means<'a>, request: ClientRequest<'a>) -> Self {
         Self {
-            core,
-            live,
-            upstream,
+            means,
             request,
             trail: Trail::default(),
             suspicions: Vec::new(),
@@ -235,9 +237,14 @@ impl<'a> Journey<'a> {
             Admitted::Granted(lease) => lease,
             Admitted::Refused(refusal) => return Err(NotAdmitted::Refused(refusal)),
             Admitted::Waiting(waiting) => {
-                let began = self.core.time.now();
-                let turn = waiting.turn().await;
-                let waited = self.core.time.now().saturating_duration_since(began);
+                let began = self.means.core.time.now();
+                let turn = match self.means.hold_open {
+                    Some(hold_open) if self.request.facts.peek.stream => {
+                        hold_open.watch(waiting.turn()).await
+                    }
+                    _ => waiting.turn().await,
+                };
+                let waited = self.means.core.time.now().saturating_duration_since(began);
                 provider.measurements.observe_wait(waited);
                 self.trail.queued += waited;
                 match turn {
@@ -264,7 +271,7 @@ impl<'a> Journey<'a> {
             provider.clone(),
             key,
             self.request.facts.clone(),
-            self.core.time.now(),
+            self.means.core.time.now(),
             course,
         ))
     }
@@ -293,7 +300,7 @@ impl<'a> Journey<'a> {
 
     /// How the request waits, if it may.
     fn wait(&self, patience: Patience) -> Option<Wait> {
-        let queue = &self.live.config.queue;
+        let queue = &self.means.live.config.queue;
         if !queue.enabled || patience == Patience::None {
             return None;
         }
@@ -302,7 +309,7 @@ impl<'a> Journey<'a> {
             until: self
                 .request
                 .deadline
-                .min(self.core.time.now() + queue.max_wait),
+                .min(self.means.core.time.now() + queue.max_wait),
             since: self.request.arrived,
             urgency: self.request.urgency,
             tenant: keypool_wire::session_hash(tenant.name),
@@ -327,22 +334,27 @@ impl<'a> Journey<'a> {
             usage_injected,
         );
         let measurements = &target.provider.measurements;
-        let started = self.core.time.now();
+        let started = self.means.core.time.now();
         self.trail.served_by = Some((target.provider.name.clone(), settlement.key.mask.clone()));
         let attempt = Attempt {
-            upstream: self.upstream,
-            measurements: &self.core.measurements,
-            timeouts: &self.live.config.timeouts,
+            upstream: self.means.upstream,
+            measurements: &self.means.core.measurements,
+            timeouts: &self.means.live.config.timeouts,
             request,
             body,
             usage_injected,
             time_left: self.time_left(),
-            end: tokio::time::Instant::now() + self.live.config.timeouts.total,
+            end: tokio::time::Instant::now() + self.means.live.config.timeouts.total,
         };
         let answered = attempt.run(settlement).await;
         if answered.is_ok() {
-            measurements
-                .observe_first_byte(self.core.time.now().saturating_duration_since(started));
+            measurements.observe_first_byte(
+                self.means
+                    .core
+                    .time
+                    .now()
+                    .saturating_duration_since(started),
+            );
         }
         answered
     }
@@ -363,14 +375,14 @@ impl<'a> Journey<'a> {
     }
 
     fn is_out_of_attempts(&self) -> bool {
-        let most = self.live.config.retry.max_attempts;
+        let most = self.means.live.config.retry.max_attempts;
         most.is_some_and(|most| self.trail.attempts >= most.get()) || self.time_left().is_zero()
     }
 
     fn time_left(&self) -> Duration {
         self.request
             .deadline
-            .saturating_duration_since(self.core.time.now())
+            .saturating_duration_since(self.means.core.time.now())
     }
 
     /// Nothing cured it: the most useful thing to say to the client.
@@ -429,7 +441,7 @@ impl<'a> Journey<'a> {
     /// How long until some key of the targets has room for this request, if it ever will. The keys
     /// that were tried count again.
     fn room_in(&self, targets: &[Target]) -> Option<Duration> {
-        let now = self.core.time.now();
+        let now = self.means.core.time.now();
         let at = match &self.last_refusal {
             Some((_, refusal)) if refusal.reason == RefusalReason::NoRoom && targets.len() == 1 => {
                 room_at(refusal)
@@ -447,7 +459,7 @@ impl<'a> Journey<'a> {
         let demand = self.demand(target, &[], None);
         let pool = &target.provider.pool;
         match pool.with(|pool, now| pool.explain(now, &demand)).refusal {
-            None => Some(self.core.time.now()),
+            None => Some(self.means.core.time.now()),
             Some(refusal) => room_at(&refusal),
         }
     }

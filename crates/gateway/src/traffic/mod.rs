@@ -1,6 +1,7 @@
 //! Client traffic: from a request's head to an answer.
 
 mod attempt;
+pub(crate) mod deferred;
 mod failure;
 mod headers;
 mod journey;
@@ -12,6 +13,8 @@ pub(crate) mod relay;
 mod request;
 mod settlement;
 
+use std::sync::Arc;
+
 use http::{Request, Response};
 use hyper::body::Incoming;
 use keypool_wire::{Endpoint, OwnError};
@@ -22,19 +25,42 @@ use crate::body::AnswerBody;
 use crate::core::Core;
 use crate::routing::{RouteError, route};
 use crate::upstream::UpstreamClient;
+use deferred::{HoldOpen, Pending, held_open};
 pub(crate) use failure::upstream_headers;
 pub(crate) use headers::{ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
-use journey::{Journey, Trail};
+use journey::{Journey, Means, Trail};
 pub(crate) use models::list_models;
 pub(crate) use quota_headers::QuotaHeaders;
 use request::{Arrival, ClientRequest};
 
 /// Serves one request for an answer of a model.
 pub(crate) async fn serve(
+    core: &Arc<Core>,
+    upstream: &Arc<UpstreamClient>,
+    endpoint: Endpoint,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
+    let Some(after) = core.live().config.queue.keep_alive else {
+        return answer(core, upstream, endpoint, request, None).await;
+    };
+    let hold_open = Arc::new(HoldOpen::new(after));
+    let (core, upstream, raised) = (core.clone(), upstream.clone(), hold_open.clone());
+    let mut pending: Pending =
+        Box::pin(
+            async move { answer(&core, &upstream, endpoint, request, Some(&*hold_open)).await },
+        );
+    tokio::select! {
+        response = &mut pending => response,
+        () = raised.raised() => held_open(endpoint, pending),
+    }
+}
+
+async fn answer(
     core: &Core,
     upstream: &UpstreamClient,
     endpoint: Endpoint,
     request: Request<Incoming>,
+    hold_open: Option<&HoldOpen>,
 ) -> Response<AnswerBody> {
     let arrival = Arrival {
         id: core.measurements.next_request_id(),
@@ -42,7 +68,18 @@ pub(crate) async fn serve(
     };
     let (id, arrived) = (arrival.id.clone(), arrival.at);
     let live = core.live();
-    let served = serve_arrival(core, upstream, &live, endpoint, arrival, request).await;
+    let served = serve_arrival(
+        Means {
+            core,
+            upstream,
+            live: &live,
+            hold_open,
+        },
+        endpoint,
+        arrival,
+        request,
+    );
+    let served = served.await;
     let (mut response, trail) = match served {
         Ok(served) => served,
         Err((error, retry)) => (
@@ -67,13 +104,12 @@ pub(crate) async fn serve(
 }
 
 async fn serve_arrival(
-    core: &Core,
-    upstream: &UpstreamClient,
-    live: &crate::live::Live,
+    means: Means<'_>,
     endpoint: Endpoint,
     arrival: Arrival,
     request: Request<Incoming>,
 ) -> Result<(Response<AnswerBody>, Trail), (OwnError, Retry)> {
+    let Means { core, live, .. } = means;
     let tenant = check_client(&live.config, request.headers(), request.uri()).map_err(denied)?;
     let permanent = |error: OwnError| (error, Retry::Never);
     let request = ClientRequest::accept(
@@ -89,9 +125,7 @@ async fn serve_arrival(
     let model = request.model().map_err(permanent)?;
     let targets =
         route(live, endpoint.dialect(), model).map_err(|error| permanent(route_error(&error)))?;
-    Ok(Journey::new(core, live, upstream, request)
-        .run(&targets)
-        .await)
+    Ok(Journey::new(means, request).run(&targets).await)
 }
 
 /// The answer to a request that is not let in.

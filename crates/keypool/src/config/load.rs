@@ -205,6 +205,7 @@ fn queue(file: &QueueFile) -> QueueConfig {
     QueueConfig {
         enabled: file.enabled,
         max_wait: Duration::from_millis(file.max_wait),
+        keep_alive: file.keep_alive.map(Duration::from_millis),
         max_length: count(file.max_length),
         max_bytes: count(file.max_bytes),
     }

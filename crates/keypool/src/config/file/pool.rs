@@ -57,6 +57,12 @@ pub(crate) struct QueueFile {
     /// How long one may wait, in milliseconds.
     #[schemars(range(min = 0, max = 86_400_000))]
     pub(crate) max_wait: u64,
+    /// After so many milliseconds of waiting a streamed request's answer begins and is kept alive until there
+    /// is room; what goes wrong from then on is told as an event of the stream, no longer as a status. For
+    /// clients behind proxies that close silent connections, and a `maxWait` beyond their patience. Default:
+    /// never.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub(crate) keep_alive: Option<u64>,
     /// How many may wait per provider.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(crate) max_length: u64,
@@ -293,6 +299,7 @@ impl Default for QueueFile {
         Self {
             enabled: true,
             max_wait: 30_000,
+            keep_alive: None,
             max_length: 10_000,
             max_bytes: 268_435_456,
         }
