@@ -116,7 +116,7 @@ impl Pool {
             for older in self.older_of_same_tenant(id, &stuck) {
                 if looks > 0 {
                     looks = looks.saturating_sub(self.keys.len());
-                    self.book(older);
+                    self.book(older, self.now);
                 }
             }
             if let Some(lease) = self.try_waiter(id, None) {
@@ -127,7 +127,9 @@ impl Pool {
             stuck.insert(id);
             let at = if may_look {
                 looks = looks.saturating_sub(self.keys.len());
-                self.book(id)
+                // What has room this instant is kept from it by those before it.
+                let next = self.now + Duration::from_micros(1);
+                self.book(id, next)
             } else {
                 Some(self.now + UNBOOKED_RETRY)
             };
@@ -238,8 +240,9 @@ impl Pool {
         })
     }
 
-    /// Books the quota that has room for a waiting request first; tells when it should be tried again.
-    fn book(&mut self, id: WaiterId) -> Option<Timestamp> {
+    /// Books the quota that has room for a waiting request first, from some instant on; tells when it should
+    /// be tried again.
+    fn book(&mut self, id: WaiterId, from: Timestamp) -> Option<Timestamp> {
         if self.is_occupied() {
             return None;
         }
@@ -262,11 +265,11 @@ impl Pool {
                     amounts,
                     ..anywhere
                 };
-                self.first_room(&wanted, self.members(unit).into_iter())
+                self.first_room(&wanted, self.members(unit).into_iter(), from)
             }
             None => {
                 let all = self.keys.iter().map(|(handle, _)| handle);
-                self.first_room(&anywhere, all)
+                self.first_room(&anywhere, all, from)
             }
         };
         self.bookings.retain(|booking| booking.waiter != id);
@@ -287,11 +290,13 @@ impl Pool {
             .min()
     }
 
-    /// The one of these keys that has room first, by its quota.
+    /// The one of these keys that has room first, by its quota; those left out that have it before an
+    /// instant.
     fn first_room(
         &self,
         wanted: &Wanted<'_>,
         keys: impl Iterator<Item = Handle>,
+        from: Timestamp,
     ) -> Option<(Timestamp, Unit, Amounts)> {
         let matching = self.selector.matching(wanted.model);
         let mut first: Option<(Timestamp, Unit)> = None;
@@ -302,6 +307,7 @@ impl Pool {
             let appraisal = self.appraise(key, wanted, &matching);
             if appraisal.sieve == RefusalReason::NoRoom
                 && let Some(at) = appraisal.retry_at
+                && at >= from
                 && first.is_none_or(|(known, _)| at < known)
             {
                 first = Some((at, key.group.map_or(Unit::Key(handle), Unit::Group)));
@@ -318,8 +324,8 @@ impl Pool {
         let class = self.class_of(&demand);
         let wanted = self.wanted(&demand, class);
         let members: Handles = self.members(unit);
-        self.first_room(&wanted, members.into_iter())
+        let next = self.now + Duration::from_micros(1);
+        self.first_room(&wanted, members.into_iter(), next)
             .map(|(at, ..)| at)
-            .filter(|&at| at > self.now)
     }
 }

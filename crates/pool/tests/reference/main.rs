@@ -22,6 +22,7 @@ mod naive_flow;
 mod naive_key;
 mod naive_meter;
 mod steps;
+mod waiting;
 mod world;
 
 use keypool_pool as pool;
