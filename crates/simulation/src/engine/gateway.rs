@@ -1,0 +1,379 @@
+//! The gateway's part: asking, waiting, judging, settling, asking again.
+//!
+//! The rules are those of the gateway's attempt loop: a key that failed is not tried again; a request
+//! that lost its key goes before others; one whose keys were all tried, and only for lack of quota, waits
+//! for the first of them to have room again.
+
+use std::time::Duration;
+
+use keypool_pool::{
+    Admission, Charge, Demand, ErrorNote, FaultKind, KeyId, Lease, Outcome, Refusal, RefusalReason,
+    Timestamp, Turn, Usage, Verdict, Wait, WaiterId,
+};
+use keypool_wire::{Judgement, Peek, RequestVerdict};
+
+use super::{Attempt, Close, Engine, Event, Request, Suspicion};
+use crate::scenario::Scenario;
+use crate::tally::End;
+use crate::world;
+
+/// Attempts after which a request is given up: the real bound is its deadline.
+const ATTEMPTS_MAX: u32 = 64;
+
+/// Bytes of a prompt's token, for the queue's bound on bytes.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// A demand with what it borrows.
+pub(super) struct OwnDemand<'a> {
+    model: &'a str,
+    class: &'a str,
+    tokens: (u64, u64),
+    excluded: &'a [KeyId],
+    session: Option<u64>,
+    wait: Wait,
+}
+
+impl OwnDemand<'_> {
+    pub(super) fn view(&self) -> Demand<'_> {
+        Demand {
+            model: self.model,
+            model_class: Some(self.class),
+            input_tokens: self.tokens.0,
+            output_tokens: self.tokens.1,
+            tags: &[],
+            excluded: self.excluded,
+            session: self.session,
+            state: &[],
+            wait: Some(self.wait),
+        }
+    }
+}
+
+/// What a request asks of the pool.
+pub(super) fn demand<'a>(
+    scenario: &Scenario,
+    request: &'a Request,
+    template: &Peek,
+) -> OwnDemand<'a> {
+    let kind = scenario.provider.kind();
+    let ask = &request.ask;
+    let mut peek = template.clone();
+    peek.input_tokens = ask.estimate;
+    peek.max_output_tokens = ask.max_tokens;
+    OwnDemand {
+        model: &ask.model,
+        class: keypool_wire::model_class(kind, &ask.model),
+        tokens: keypool_wire::reservation(kind, &peek, scenario.provider.wire_endpoint()),
+        excluded: &request.tried,
+        session: ask.session,
+        wait: Wait {
+            until: request.deadline,
+            since: request.waiting_since,
+            urgency: ask.urgency,
+            tenant: ask.tenant,
+            weight: ask.weight,
+            bytes: ask.estimate.saturating_mul(BYTES_PER_TOKEN),
+            resumed: request.attempts > 0,
+        },
+    }
+}
+
+impl Engine<'_> {
+    pub(super) fn arrives(&mut self) {
+        let Some(ask) = self.next_ask.take() else {
+            return;
+        };
+        self.plan_arrival();
+        let id = self.next_request;
+        self.next_request += 1;
+        self.tally.arrived(self.now);
+        if let Some(after) = ask.leaves_after_us {
+            let at = self.now + Duration::from_micros(after);
+            self.plan(at, Event::Leave(id));
+        }
+        let request = Request {
+            deadline: self.now + Duration::from_millis(self.scenario.patience_ms),
+            ask,
+            tried: Vec::new(),
+            attempts: 0,
+            same_key_retried: false,
+            out_of_quota: false,
+            failure: None,
+            suspicions: Vec::new(),
+            waiter: None,
+            waiting_since: self.now,
+            waited: Duration::ZERO,
+            attempt: None,
+        };
+        self.requests.insert(id, request);
+        self.asks(id);
+    }
+
+    /// Asks the pool for a key.
+    fn asks(&mut self, id: u64) {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        if request.attempts > 0 && (self.now >= request.deadline || request.attempts > ATTEMPTS_MAX)
+        {
+            return self.gives_up(id, None);
+        }
+        request.waiting_since = self.now;
+        let request = &*request;
+        let demand = demand(self.scenario, request, &self.template);
+        match self.pool.handle_request(self.now, &demand.view()) {
+            Admission::Granted(lease) => self.granted(id, lease),
+            Admission::Queued(waiter) => {
+                self.watch.waits(waiter, request.deadline);
+                self.waiting.insert(waiter, id);
+                if let Some(request) = self.requests.get_mut(&id) {
+                    request.waiter = Some(waiter);
+                }
+            }
+            Admission::Refused(refusal) => self.refused(id, &refusal),
+        }
+    }
+
+    pub(super) fn turn_comes(&mut self, waiter: WaiterId, turn: Turn) {
+        self.watch.waits_no_more(waiter);
+        let Some(id) = self.waiting.remove(&waiter) else {
+            self.watch
+                .fail(&format!("the turn of {waiter:?} has come, who does not wait"));
+        };
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.waiter = None;
+        }
+        match turn {
+            Turn::Granted(lease) => self.granted(id, lease),
+            Turn::Refused(refusal) => self.refused(id, &refusal),
+        }
+    }
+
+    fn granted(&mut self, id: u64, lease: Lease) {
+        let Some(request) = self.requests.get_mut(&id) else {
+            self.watch.fail("a key is granted to a request that has ended");
+        };
+        let waited = self.now.saturating_duration_since(request.waiting_since);
+        request.waited += waited;
+        request.attempts += 1;
+        let key = world::position_of(lease.key());
+        let request = &*request;
+        self.watch.granted(
+            self.now,
+            &mut self.pool,
+            &lease,
+            (&request.ask.model, request.deadline, &request.tried),
+            self.scenario.provider.kind(),
+        );
+        self.tally.granted(key);
+        let transit = self.transit();
+        let at = self.now + transit;
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.attempt = Some(Attempt {
+                lease: Some(lease),
+                key,
+                sent_us: self.now.as_unix_micros(),
+                reply: None,
+                ticket: None,
+                request_id: String::new(),
+                headers: Vec::new(),
+                pieces: Vec::new(),
+                pace: Duration::ZERO,
+                written: 0,
+                close: Close::Complete,
+                back_us: 0,
+            });
+        }
+        self.plan(at, Event::AtProvider(id));
+    }
+
+    fn refused(&mut self, id: u64, refusal: &Refusal) {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let waited = self.now.saturating_duration_since(request.waiting_since);
+        request.waited += waited;
+        let has_time = refusal.retry_at.is_some_and(|at| at <= request.deadline);
+        if refusal.reason == RefusalReason::AllTried
+            && request.out_of_quota
+            && has_time
+            && !request.tried.is_empty()
+        {
+            // Those that were out of quota will have some again.
+            request.tried.clear();
+            request.out_of_quota = false;
+            return self.asks(id);
+        }
+        self.gives_up(id, Some(refusal));
+    }
+
+    /// Nothing more is tried.
+    fn gives_up(&mut self, id: u64, refusal: Option<&Refusal>) {
+        let Some(request) = self.requests.get(&id) else {
+            return;
+        };
+        let end = match (&request.failure, refusal.map(|refusal| refusal.reason)) {
+            (None, Some(RefusalReason::NoRoom | RefusalReason::AllTried)) => End::ToldToWait,
+            (Some(_), _) if request.out_of_quota => End::ToldToWait,
+            (Some(failure), _) => End::Failed(failure.clone()),
+            (None, Some(reason)) => End::Failed(reason.to_string()),
+            (None, None) => End::Failed("out of time".to_owned()),
+        };
+        self.ended(id, end);
+    }
+
+    /// The one end of a request.
+    fn ended(&mut self, id: u64, end: End) {
+        let Some(request) = self.requests.remove(&id) else {
+            self.watch.fail("a request ends twice");
+        };
+        let blames = matches!(end, End::Answered);
+        for suspicion in request.suspicions {
+            let verdict = if blames {
+                Verdict::ModelDenied
+            } else {
+                Verdict::ClientError
+            };
+            let outcome = Outcome {
+                latency: suspicion.latency,
+                ..Outcome::of(verdict, Charge::RequestOnly)
+            };
+            self.settle(suspicion.lease, &outcome);
+        }
+        self.tally
+            .ended(request.ask.at_us, self.now, request.waited, end);
+    }
+
+    pub(super) fn leaves(&mut self, id: u64) {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        if let Some(waiter) = request.waiter.take() {
+            self.waiting.remove(&waiter);
+            self.watch.waits_no_more(waiter);
+            self.pool.cancel(self.now, waiter);
+        }
+        if let Some(mut attempt) = request.attempt.take() {
+            if let Some(ticket) = attempt.ticket.take() {
+                let now = super::sim_time(self.now);
+                self.model
+                    .finish(now, ticket, keypool_sim::model::Ending::Cancelled);
+            }
+            if let Some(lease) = attempt.lease.take() {
+                self.drop_lease(lease);
+            }
+        }
+        self.ended(id, End::Left);
+    }
+
+    /// The attempt of a request, taken out of it with its lease.
+    pub(super) fn take_attempt(&mut self, id: u64) -> Option<(Attempt, Lease, Duration)> {
+        let request = self.requests.get_mut(&id)?;
+        let mut attempt = request.attempt.take()?;
+        let lease = attempt.lease.take()?;
+        let sent = Timestamp::from_unix_micros(attempt.sent_us);
+        let latency = self.now.saturating_duration_since(sent);
+        Some((attempt, lease, latency))
+    }
+
+    /// An answer came to a good end.
+    pub(super) fn succeeds(&mut self, id: u64, used: &keypool_wire::Usage) {
+        let Some((_, lease, latency)) = self.take_attempt(id) else {
+            return;
+        };
+        let max_tokens = self
+            .requests
+            .get(&id)
+            .and_then(|request| request.ask.max_tokens);
+        let (input_tokens, output_tokens) =
+            crate::capacity::charged(self.scenario, &self.template, used, max_tokens);
+        let outcome = Outcome {
+            usage: Usage {
+                input_tokens: used.input_tokens,
+                output_tokens: used.output_tokens,
+                cache_read_tokens: used.cache_read_tokens,
+                cache_write_tokens: used.cache_write_tokens,
+            },
+            latency,
+            ..Outcome::of(
+                Verdict::Success,
+                Charge::Actual {
+                    input_tokens,
+                    output_tokens,
+                },
+            )
+        };
+        self.settle(lease, &outcome);
+        self.ended(id, End::Answered);
+    }
+
+    /// The provider refused, in words.
+    pub(super) fn judged(&mut self, id: u64, judged: &Judgement, status: u16) {
+        let Some((attempt, lease, latency)) = self.take_attempt(id) else {
+            return;
+        };
+        let was_quota = matches!(judged.key, keypool_wire::KeyVerdict::RateLimited { .. });
+        let suspected = match crate::translate::verdict(&judged.key) {
+            Some(verdict) => {
+                let outcome = Outcome {
+                    latency,
+                    error: Some(ErrorNote {
+                        status: Some(status),
+                        code: judged.code.clone(),
+                        message: judged.message.clone(),
+                    }),
+                    grew_too_fast: judged.growth,
+                    ..Outcome::of(verdict, Charge::RequestOnly)
+                };
+                self.settle(lease, &outcome);
+                None
+            }
+            None => Some(Suspicion { lease, latency }),
+        };
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let seconded = suspected.is_some() && !request.suspicions.is_empty();
+        request.suspicions.extend(suspected);
+        request.failure = Some(judged.code.clone());
+        request.out_of_quota = was_quota;
+        match judged.request {
+            RequestVerdict::NextKey if !seconded => {
+                request.tried.push(world::key_id(attempt.key));
+                self.asks(id);
+            }
+            RequestVerdict::SameKeyOnce if !request.same_key_retried => {
+                request.same_key_retried = true;
+                self.asks(id);
+            }
+            _ => {
+                let code = judged.code.clone();
+                self.ended(id, End::Failed(code));
+            }
+        }
+    }
+
+    /// The attempt came to nothing that could be judged; `before` the answer began another key may serve.
+    pub(super) fn faulted(&mut self, id: u64, fault: FaultKind, before: bool) {
+        let Some((attempt, lease, latency)) = self.take_attempt(id) else {
+            return;
+        };
+        let outcome = Outcome {
+            latency,
+            ..Outcome::of(Verdict::Fault(fault), Charge::AsReserved)
+        };
+        self.settle(lease, &outcome);
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let code = format!("{fault:?}").to_lowercase();
+        if before {
+            request.failure = Some(code);
+            request.out_of_quota = false;
+            request.tried.push(world::key_id(attempt.key));
+            self.asks(id);
+        } else {
+            self.ended(id, End::Failed(format!("broken off: {code}")));
+        }
+    }
+}
