@@ -142,14 +142,16 @@ impl Watch {
     }
 
     fn within_limits(&self, key: KeyId, class: &str, meters: &[MeterSnapshot]) {
-        let own = |meter: &MeterSnapshot| meter.model_class.as_deref() == Some(class);
         for meter in meters {
-            // A meter of the class stands in place of the one for all models.
-            let stands = own(meter)
-                || (meter.model_class.is_none()
-                    && !meters
-                        .iter()
-                        .any(|other| own(other) && other.dimension == meter.dimension));
+            // Once there are meters for classes, those without one draw on the common meter together
+            // with others that do not ask it.
+            let is_common = !meters
+                .iter()
+                .any(|other| other.model_class.is_some() && other.dimension == meter.dimension);
+            let stands = match meter.model_class.as_deref() {
+                Some(name) => name == class,
+                None => is_common,
+            };
             if stands && meter.remaining < 0 {
                 self.fail(&format!("{key} is granted beyond a limit: {meter:?}"));
             }

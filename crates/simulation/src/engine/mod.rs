@@ -31,8 +31,8 @@ use crate::{ideal, world};
 /// 2027-01-15, 00:00:00 UTC: runs begin at the turn of a minute and of a day.
 const START_US: u64 = 1_799_971_200_000_000;
 
-/// Wakes at one instant after which the pool is taken to ask for ever.
-const SPINS_MAX: u32 = 10_000;
+/// Wakes within one second after which the pool is taken to spin: as a driver it would burn a core.
+const WAKES_PER_SECOND_MAX: u32 = 20_000;
 
 /// What happens at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -226,8 +226,12 @@ impl Engine<'_> {
             Event::Leave(id) => self.leaves(id),
             Event::Probed(key) => self.probed(key),
             Event::Wake => {
-                self.wake_us = None;
-                self.tally.wakes += 1;
+                // One that an earlier one has come before is stale.
+                let now_us = self.now.as_unix_micros();
+                if self.wake_us.is_some_and(|planned| planned <= now_us) {
+                    self.wake_us = None;
+                    self.tally.wakes += 1;
+                }
             }
         }
     }
@@ -280,17 +284,17 @@ impl Engine<'_> {
 
     fn wake_at(&mut self, at: Timestamp, reason: &str) {
         let at_us = at.as_unix_micros();
-        let now_us = self.now.as_unix_micros();
-        if at_us == now_us {
-            let (instant, count) = self.spins;
-            let count = if instant == now_us { count + 1 } else { 1 };
-            self.spins = (now_us, count);
-            if count > SPINS_MAX {
-                self.watch
-                    .fail(&format!("the pool asks to be woken for ever: {reason}"));
-            }
-        }
         if self.wake_us.is_none_or(|planned| at_us < planned) {
+            let second = at_us / 1_000_000;
+            let (known, count) = self.spins;
+            let count = if known == second { count + 1 } else { 1 };
+            self.spins = (second, count);
+            if count > WAKES_PER_SECOND_MAX {
+                let queue = self.pool.queue_snapshot();
+                self.watch.fail(&format!(
+                    "the pool wants to be woken without end: {reason}, at {at}; {queue:?}"
+                ));
+            }
             self.wake_us = Some(at_us);
             self.plan(at, Event::Wake);
         }
