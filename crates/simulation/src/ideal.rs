@@ -22,9 +22,22 @@ const LOOKED_AT: usize = 200_000;
 
 /// One pooled limit.
 enum Meter {
-    Bucket { limit: f64, level: f64, at_us: u64 },
-    Fixed { limit: u64, window_us: u64, window: u64, used: u64 },
-    Sliding { limit: u64, log: VecDeque<(u64, u64)>, used: u64 },
+    Bucket {
+        limit: f64,
+        level: f64,
+        at_us: u64,
+    },
+    Fixed {
+        limit: u64,
+        window_us: u64,
+        window: u64,
+        used: u64,
+    },
+    Sliding {
+        limit: u64,
+        log: VecDeque<(u64, u64)>,
+        used: u64,
+    },
 }
 
 impl Meter {
@@ -141,7 +154,10 @@ pub(crate) fn waits(scenario: &Scenario, template: &Peek, capacity: &Capacity) -
         .into_iter()
         .filter(|dimension| !dimension.is_daily())
         .filter_map(|dimension| {
-            let limits = scenario.quotas.iter().map(|quota| quota.limits.of(dimension));
+            let limits = scenario
+                .quotas
+                .iter()
+                .map(|quota| quota.limits.of(dimension));
             let limit: Option<u64> = limits.sum();
             Some((dimension, Meter::new(scenario.limiter, dimension, limit?)))
         })

@@ -12,9 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use keypool_pool::{
-    KeyId, KeyState, Lease, MeterSnapshot, Pool, Timestamp, WaiterId,
-};
+use keypool_pool::{KeyId, KeyState, Lease, MeterSnapshot, Pool, Timestamp, WaiterId};
 use keypool_wire::{ProviderKind, model_class};
 
 use crate::scenario::{Checks, Scenario};
@@ -105,10 +103,14 @@ impl Watch {
         self.grants += 1;
         let key = lease.key();
         if tried.contains(&key) {
-            self.fail(&format!("{key} is granted again to a request that tried it"));
+            self.fail(&format!(
+                "{key} is granted again to a request that tried it"
+            ));
         }
         if now > deadline + LATENESS {
-            self.fail(&format!("{key} is granted after the request's deadline {deadline}"));
+            self.fail(&format!(
+                "{key} is granted after the request's deadline {deadline}"
+            ));
         }
         if self.checks.grants_every == 0 || !self.grants.is_multiple_of(self.checks.grants_every) {
             return;
@@ -130,7 +132,9 @@ impl Watch {
         let cools_wholly = snapshot.barred_models.is_empty()
             && snapshot.rate_limited_until.is_some_and(|until| until > now);
         if cools || cools_wholly {
-            self.fail(&format!("{key} is granted, which is cooling down: {snapshot:?}"));
+            self.fail(&format!(
+                "{key} is granted, which is cooling down: {snapshot:?}"
+            ));
         }
         self.within_limits(key, class, &snapshot.meters);
         if let Some(group) = &snapshot.config.quota_group {
@@ -194,12 +198,17 @@ impl Watch {
                 self.fail(&format!("{id} has {} requests in flight", key.in_flight));
             }
             if told.granted != told.settled {
-                self.fail(&format!("{id}: {} granted, {} settled", told.granted, told.settled));
+                self.fail(&format!(
+                    "{id}: {} granted, {} settled",
+                    told.granted, told.settled
+                ));
             }
             let counted = (key.requests, key.successes, key.errors_by_class, key.usage);
             let expected = (told.granted, told.successes, told.errors, told.usage);
             if counted != expected {
-                self.fail(&format!("{id} counts {counted:?}; it was told {expected:?}"));
+                self.fail(&format!(
+                    "{id} counts {counted:?}; it was told {expected:?}"
+                ));
             }
             if world::position_of(id) >= tally.keys.len() {
                 self.fail(&format!("{id} is not of the scenario"));

@@ -294,8 +294,8 @@ impl Tally {
             .map(|(_, quota)| quota)
             .filter(|quota| !quota.used.is_empty())
             .collect();
-        let utilisation = in_use.iter().map(|quota| quota.tightest()).sum::<f64>()
-            / in_use.len().max(1) as f64;
+        let utilisation =
+            in_use.iter().map(|quota| quota.tightest()).sum::<f64>() / in_use.len().max(1) as f64;
         let answered_share = self.answered as f64 / (self.requests.max(1)) as f64;
         let fair = self.keys.iter().map(|key| key.tokens).sum::<u64>() as f64
             / self.keys.len().max(1) as f64;

@@ -4,7 +4,9 @@
 //! each reading passes here, in a match without a wild card: whoever adds a kind of limit to one side is
 //! told by the compiler.
 
-use keypool_pool::{CooldownScope, Dimension, FaultKind, QuotaOwner, QuotaReading, Timestamp, Verdict};
+use keypool_pool::{
+    CooldownScope, Dimension, FaultKind, QuotaOwner, QuotaReading, Timestamp, Verdict,
+};
 use keypool_wire::{Counted, Headers, KeyVerdict, Period, Scope};
 
 /// The headers of a simulated answer.

@@ -137,8 +137,9 @@ impl Engine<'_> {
     pub(super) fn turn_comes(&mut self, waiter: WaiterId, turn: Turn) {
         self.watch.waits_no_more(waiter);
         let Some(id) = self.waiting.remove(&waiter) else {
-            self.watch
-                .fail(&format!("the turn of {waiter:?} has come, who does not wait"));
+            self.watch.fail(&format!(
+                "the turn of {waiter:?} has come, who does not wait"
+            ));
         };
         if let Some(request) = self.requests.get_mut(&id) {
             request.waiter = None;
@@ -151,7 +152,8 @@ impl Engine<'_> {
 
     fn granted(&mut self, id: u64, lease: Lease) {
         let Some(request) = self.requests.get_mut(&id) else {
-            self.watch.fail("a key is granted to a request that has ended");
+            self.watch
+                .fail("a key is granted to a request that has ended");
         };
         let waited = self.now.saturating_duration_since(request.waiting_since);
         request.waited += waited;

@@ -351,8 +351,7 @@ impl Engine<'_> {
                 .finish(now, ticket, keypool_sim::model::Ending::Complete);
         }
         self.tally.probes += 1;
-        self.pool
-            .handle_probe(self.now, world::key_id(key), result);
+        self.pool.handle_probe(self.now, world::key_id(key), result);
     }
 
     /// Settles a lease.

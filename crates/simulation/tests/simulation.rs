@@ -1,0 +1,115 @@
+//! What must hold in every run, and what a month of traffic costs.
+
+use keypool_sim::{Algorithm, Limits};
+use keypool_simulation::{
+    Arrivals, Checks, Declared, Pattern, Provider, Scenario, Sessions, efficiency, run,
+};
+
+/// Seeds that run in every build; the binary runs thousands.
+const SEEDS: u64 = 150;
+
+#[test]
+fn the_invariants_hold_in_scenarios_of_many_seeds() {
+    let mut requests = 0;
+    for seed in 0..SEEDS {
+        let mut scenario = Scenario::random(seed);
+        scenario.duration_ms = scenario.duration_ms.min(75_000);
+        requests += run(&scenario).requests;
+    }
+    assert!(requests > SEEDS * 100, "too little traffic: {requests}");
+}
+
+#[test]
+fn a_seed_says_it_all() {
+    for seed in [3, 17, 40] {
+        let scenario = Scenario::random(seed);
+        assert_eq!(run(&scenario), run(&scenario), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_scenario_survives_json() {
+    let scenario = Scenario::random(7);
+    let json = serde_json::to_string(&scenario).unwrap();
+    assert_eq!(serde_json::from_str::<Scenario>(&json).unwrap(), scenario);
+}
+
+/// In a release build: `cargo run --release -p keypool-simulation -- month`.
+#[test]
+fn a_month_of_traffic_passes_in_seconds() {
+    let days = if cfg!(debug_assertions) { 1 } else { 30 };
+    let limits = Limits {
+        requests_per_minute: Some(60),
+        requests_per_day: Some(20_000),
+        ..Limits::NONE
+    };
+    let mut scenario = Scenario::steady(3, limits).minutes(days * 1440);
+    scenario.checks = Checks::LIGHT;
+    scenario.traffic.arrivals = Arrivals::PerMinute {
+        rate: 35.0,
+        pattern: Pattern::Poisson,
+    };
+    let report = run(&scenario);
+    assert!(report.requests > days * 45_000);
+    assert_eq!(report.failed() + report.told_to_wait, 0);
+    assert_eq!(report.upstream_limited, 0);
+}
+
+#[test]
+fn half_the_load_is_answered_without_a_refusal() {
+    for provider in [Provider::Anthropic, Provider::OpenAi] {
+        let mut scenario = Scenario::steady(3, Limits::per_minute(60)).offered(0.5);
+        scenario.provider = provider;
+        let report = run(&scenario);
+        assert_eq!(report.answered, report.requests, "{provider:?}");
+        assert_eq!(report.upstream_limited, 0, "{provider:?}");
+    }
+}
+
+#[test]
+fn at_double_load_the_quotas_are_used_up_and_the_rest_is_told_to_wait() {
+    let mut scenario = Scenario::steady(3, Limits::per_minute(60)).offered(2.0);
+    scenario.patience_ms = 10_000;
+    let report = run(&scenario);
+    assert!(report.efficiency > 0.97, "{report:#?}");
+    assert!(report.limited_share() < 0.01, "{report:#?}");
+    assert_eq!(report.failed(), 0, "{report:#?}");
+    assert!(report.told_to_wait > 0);
+}
+
+#[test]
+fn limits_that_nobody_declared_are_learned_from_the_answers() {
+    let scenario = efficiency::scenario(3, Algorithm::Bucket, Declared::Nothing, "steady", 2.0);
+    let report = run(&scenario);
+    assert!(report.efficiency > 0.95, "{report:#?}");
+    assert!(report.limited_share() < 0.02, "{report:#?}");
+}
+
+#[test]
+fn secretly_shared_quotas_are_found_out() {
+    let mut scenario = Scenario::steady(2, Limits::per_minute(60)).offered(1.5);
+    scenario.quotas.truncate(1);
+    for key in &mut scenario.keys {
+        key.quota = 0;
+    }
+    let report = run(&scenario);
+    assert!(report.alerts.contains_key("SharedQuota"), "{report:#?}");
+    assert!(report.limited_share() < 0.02, "{report:#?}");
+}
+
+#[test]
+fn sessions_read_their_prompts_from_the_cache() {
+    let mut scenario = Scenario::steady(3, Limits::per_minute(120));
+    scenario.traffic.sessions = Some(Sessions {
+        count: 20,
+        first_tokens: 4_000,
+        growth_tokens: 400,
+        turns: 20,
+    });
+    scenario.traffic.arrivals = Arrivals::PerMinute {
+        rate: 60.0,
+        pattern: Pattern::Poisson,
+    };
+    let report = run(&scenario);
+    assert!(report.cache_hits > 0.75, "{report:#?}");
+}
