@@ -24,6 +24,7 @@ pub mod efficiency;
 mod engine;
 mod ideal;
 pub mod invariants;
+pub mod plan;
 mod random;
 mod report;
 mod scenario;

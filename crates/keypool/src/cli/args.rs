@@ -52,6 +52,8 @@ pub(super) enum Command {
     /// Record the traffic of a running gateway, one request a line: sizes and times, nothing of what anybody
     /// wrote.
     Trace(TraceArgs),
+    /// Find out in virtual time whether a load fits the configured keys, and how many more it needs.
+    Plan(PlanArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -216,6 +218,51 @@ pub(super) struct TraceArgs {
     /// Write to this file instead of to standard output.
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+}
+
+/// Which load, on which keys.
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+    /// The provider whose keys are planned with; not needed where there is one.
+    #[arg(long)]
+    pub(super) provider: Option<String>,
+    /// Recorded traffic, one request a line, to be run again at its own pace.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpm", "input_tokens", "output_tokens", "burst"])]
+    pub(super) trace: Option<PathBuf>,
+    /// How many times as fast recorded traffic comes.
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = positive)]
+    pub(super) speed: f64,
+    /// Requests per minute.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(super) rpm: Option<f64>,
+    /// Tokens of a prompt on average.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(super) input_tokens: Option<u64>,
+    /// Tokens of an answer on average; clients are taken to allow twice as many.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(super) output_tokens: Option<u64>,
+    /// The requests come within 5 of every 20 seconds.
+    #[arg(long)]
+    pub(super) burst: bool,
+    /// Minutes to simulate; the first does not count.
+    #[arg(long, value_name = "M", default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=100_000))]
+    pub(super) minutes: u64,
+    /// Limits of keys and groups for which none are declared: rpm, tpm, itpm, otpm, rpd, tpd.
+    #[arg(long, value_name = "rpm=N,tpm=N")]
+    pub(super) assume: Option<String>,
+    /// Print the plan as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A number of more than nothing and at most a million.
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= 1e6 => Ok(number),
+        _ => Err("must be a number above 0 and at most 1,000,000".to_owned()),
+    }
 }
 
 /// Which provider.

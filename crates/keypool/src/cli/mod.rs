@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod keys;
 pub(crate) mod output;
+mod plan;
 mod remote;
 mod serve;
 mod signals;
@@ -66,6 +67,7 @@ fn run_command(command: Command) -> Result<(), Failure> {
         Command::Strategy(args) => steer::strategy(&args),
         Command::Rotate(args) => steer::rotate(&args),
         Command::Trace(args) => trace::trace(&args),
+        Command::Plan(args) => plan::plan(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "keypool", &mut script);

@@ -133,8 +133,6 @@ impl Pool {
             } else {
                 Some(self.now + UNBOOKED_RETRY)
             };
-            // Room that is there already is saved for somebody who goes first: his instant counts.
-            let at = at.filter(|&at| at > self.now);
             wake = wake.into_iter().chain(at).min();
         }
         // Where nobody knows when there will be room, only what happens can tell.
