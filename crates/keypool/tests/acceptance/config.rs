@@ -184,6 +184,7 @@ async fn limited(limit: &Value) -> (World, Clock) {
     Setup::anthropic(2)
         .every_key("rateLimit", limit)
         .set("/ApiKeyPool/providers/anthropic/window", "sliding")
+        .without_waiting()
         .start_with_manual_clock()
         .await
 }

@@ -10,13 +10,15 @@ use crate::support::{Api, Event, Setup, World, mask};
 
 /// Both providers with this many keys, used in order, short clocks, and streams of ten pieces of text.
 async fn pool(keys: usize) -> World {
+    setup(keys).start().await
+}
+
+fn setup(keys: usize) -> Setup {
     Setup::both(keys)
         .strategy("fill-first")
         .set("/ApiKeyPool/timeouts/firstByte", 500)
         .set("/ApiKeyPool/timeouts/idle", 300)
         .sim(|sim| sim.answer.output_tokens = Spread::Fixed(40))
-        .start()
-        .await
 }
 
 /// What can go wrong before an answer begins: the fault, and the status of the answer when there is no
@@ -63,7 +65,7 @@ async fn whatever_goes_wrong_before_the_answer_is_cured_by_another_key() {
 async fn what_cannot_be_cured_is_told_in_the_clients_dialect() {
     for (fault, anthropic, openai) in before_the_answer() {
         for streamed in [false, true] {
-            let world = pool(1).await;
+            let world = setup(1).without_waiting().start().await;
             for (api, status) in [(Api::Messages, anthropic), (Api::Chat, openai)] {
                 world.fault(&api.key(1), fault.clone());
                 let call = if streamed {

@@ -13,6 +13,7 @@ async fn pool(keys: usize, per_minute: u64) -> (World, Clock) {
         .every_key("rateLimit", &json!({ "requestsPerMinute": per_minute }))
         .set("/ApiKeyPool/providers/anthropic/window", "sliding")
         .sim_limits(Limits::per_minute(per_minute))
+        .without_waiting()
         .start_with_manual_clock()
         .await
 }
@@ -68,6 +69,7 @@ async fn keys_that_share_one_quota_serve_no_more_than_one_of_them() {
     let (world, _clock) = Setup::anthropic(4)
         .every_key("quotaGroup", &"org-a".into())
         .set("/ApiKeyPool/providers/anthropic/quotaGroups", limit)
+        .without_waiting()
         .start_with_manual_clock()
         .await;
     assert_eq!(served_of(&world, 40).await, 10);

@@ -7,7 +7,10 @@ use crate::support::{Api, Clock, Setup, World, anthropic_key, openai_key};
 
 /// One key, on a clock that is moved by hand.
 async fn one_key() -> (World, Clock) {
-    Setup::anthropic(1).start_with_manual_clock().await
+    Setup::anthropic(1)
+        .without_waiting()
+        .start_with_manual_clock()
+        .await
 }
 
 /// Fails the only key until it is degraded.
@@ -98,7 +101,10 @@ async fn the_reset_time_is_read_in_all_its_forms() {
 }
 
 async fn assert_limited_until(api: Api, headers: &[(&str, &str)], until: &str) {
-    let (world, _clock) = Setup::both(1).start_with_manual_clock().await;
+    let (world, _clock) = Setup::both(1)
+        .without_waiting()
+        .start_with_manual_clock()
+        .await;
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let kind = "rate_limit_error";
     let error = json!({ "type": "error", "error": { "type": kind, "message": "Slow down." } });
@@ -165,7 +171,10 @@ async fn the_five_minutes_begin_anew_with_each_error() {
 // acceptance 54
 #[tokio::test]
 async fn a_forced_check_after_the_reset_time_restores_all_limited_keys_at_once() {
-    let (world, clock) = Setup::both(2).start_with_manual_clock().await;
+    let (world, clock) = Setup::both(2)
+        .without_waiting()
+        .start_with_manual_clock()
+        .await;
     let all = [
         anthropic_key(1),
         anthropic_key(2),

@@ -147,7 +147,7 @@ async fn answers_say_who_served_them_unless_that_is_switched_off() {
 async fn quota_headers_tell_of_the_pool_and_not_of_one_key() {
     let world = Setup::both(2)
         .every_key("rateLimit", &json!({ "requestsPerMinute": 50 }))
-        .sim_limits(keypool_sim::Limits::per_minute(7))
+        .sim_limits(keypool_sim::Limits::per_minute(50))
         .start()
         .await;
     for (api, prefix) in [

@@ -214,6 +214,7 @@ async fn a_burst_never_exceeds_a_limit() {
         .every_key("rateLimit", &json!({ "requestsPerMinute": 10 }))
         .sim_limits(Limits::per_minute(10))
         .sim(|sim| sim.answer.latency_ms = Spread::Fixed(50))
+        .without_waiting()
         .start()
         .await;
     let answers = world.burst(Api::Messages, 60).await;

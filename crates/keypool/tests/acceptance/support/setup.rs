@@ -106,6 +106,11 @@ impl Setup {
         self.set("/ApiKeyPool/strategy", strategy)
     }
 
+    /// What has no room is refused at once, where a test is about the refusal.
+    pub(crate) fn without_waiting(self) -> Self {
+        self.set("/ApiKeyPool/queue/enabled", false)
+    }
+
     /// Sets a field of every key of every provider in the pool.
     pub(crate) fn every_key(mut self, field: &str, value: &Value) -> Self {
         for provider in self.providers() {
