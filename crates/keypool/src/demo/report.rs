@@ -50,6 +50,8 @@ pub(super) struct Row {
     upstream_429s_on_purpose: u64,
     /// The provider's answers by status.
     upstream_by_status: BTreeMap<u16, u64>,
+    /// Answers that waited in keypool's queue.
+    waited: usize,
     /// Answers which told a client to wait.
     told_to_wait: u32,
     /// Clients that saw a failure.
@@ -132,8 +134,8 @@ impl Report {
         format!(
             "\
 SHARE is of the sum of limits, or of what was offered where that is less. 429s: the provider's, for
-limits that keypool knew. WAITS: how often a client was told when to come back. FAILED: clients that
-got anything else but an answer. P50 / P99 are of answers, without the waits; the provider itself
+limits that keypool knew. WAITS: how many requests waited for room in keypool's queue, or were told
+when to come back. FAILED: clients that got anything else but an answer. P50 / P99 are of answers, without the waits; the provider itself
 takes {} ms, for a stream {} ms. FAILOVER: what was added to the time of the keys that were tried.
 
 Errors of the provider, caused on purpose or in the table: {}.
@@ -199,6 +201,10 @@ impl Row {
                 .with_status(429)
                 .saturating_sub(upstream.over_limit),
             upstream_by_status: upstream.by_status.clone(),
+            waited: answers
+                .iter()
+                .filter(|(_, answered)| !answered.queued.is_zero())
+                .count(),
             told_to_wait: result.visits.iter().map(|visit| visit.told_to_wait).sum(),
             failures: failures.len(),
             failure_examples: failures.into_iter().take(EXAMPLES).cloned().collect(),
@@ -257,6 +263,11 @@ impl Row {
         broken
     }
 
+    fn waits(&self) -> usize {
+        let told = usize::try_from(self.told_to_wait).unwrap_or(usize::MAX);
+        self.waited.saturating_add(told)
+    }
+
     fn cells(&self) -> Vec<String> {
         let per_minute = |number: f64| format!("{number:.0}/min");
         let time = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}"));
@@ -268,7 +279,7 @@ impl Row {
             per_minute(self.answered_per_minute),
             format!("{:.1} %", self.answered_share * 100.0),
             self.upstream_429s.to_string(),
-            self.told_to_wait.to_string(),
+            self.waits().to_string(),
             self.failures.to_string(),
             format!("{} / {} ms", time(self.p50_ms), time(self.p99_ms)),
             failover.unwrap_or_else(|| "-".to_owned()),

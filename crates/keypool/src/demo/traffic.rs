@@ -29,6 +29,10 @@ const STREAM_EVERY: usize = 3;
 /// Clients that empty the buckets together.
 const DRAINERS: u32 = 32;
 
+/// Who waited this long for room has met empty buckets: a slow start holds back for less, and with a
+/// bucket for every key empty each of the drainers waits longer.
+const EMPTY_AFTER: Duration = Duration::from_millis(300);
+
 /// The clients' side of the demo.
 #[derive(Debug, Clone)]
 pub(super) struct Traffic {
@@ -72,10 +76,12 @@ pub(super) enum End {
 /// A whole, correct answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answered {
-    /// From the last try to the head.
+    /// From the last try to the head, but for the time in keypool's queue.
     pub(super) head_after: Duration,
-    /// From the last try to the last byte.
+    /// From the last try to the last byte, but for the time in keypool's queue.
     pub(super) took: Duration,
+    /// How long it waited for room in keypool's queue.
+    pub(super) queued: Duration,
     /// How many keys the gateway tried.
     pub(super) attempts: u32,
     /// Whether it was a stream.
@@ -128,6 +134,9 @@ impl Traffic {
                     .is_ok()
                 {
                     match traffic.ask(false).await {
+                        Reply::Answered(answered) if answered.queued >= EMPTY_AFTER => {
+                            return None;
+                        }
                         Reply::Answered(_) => {}
                         Reply::Wait(_) => return None,
                         Reply::Failed(reason) => return Some(reason),
@@ -211,9 +220,12 @@ fn read(answer: Answer, is_stream: bool) -> Reply {
         return Reply::Failed(reason);
     }
     let attempts = number(&head.headers, "x-keypool-attempts").unwrap_or(1);
+    let queued = number(&head.headers, "x-keypool-queued-ms").unwrap_or(0);
+    let queued = Duration::from_millis(queued.into());
     Reply::Answered(Answered {
-        head_after,
-        took,
+        head_after: head_after.saturating_sub(queued),
+        took: took.saturating_sub(queued),
+        queued,
         attempts,
         is_stream,
     })

@@ -8,6 +8,7 @@ const STREAM_EVERY: usize = 3;
 fn answered_at(left: Duration) -> Visit {
     let answered = Answered {
         head_after: ANSWER_TIME,
+        queued: Duration::ZERO,
         took: ANSWER_TIME,
         attempts: 1,
         is_stream: false,
@@ -167,6 +168,7 @@ fn failing_over_slowly_or_not_at_all_breaks_the_promise() {
 fn a_failover_is_charged_for_what_was_added_to_the_answers_of_the_keys() {
     let answered = Answered {
         head_after: ANSWER_TIME * 3 + Duration::from_millis(4),
+        queued: Duration::ZERO,
         took: Duration::from_secs(1),
         attempts: 3,
         is_stream: true,
