@@ -269,41 +269,24 @@ impl ClassMeters {
         };
         let (limit, lesson) = verdict_on(of_file.map(Meter::stated), stated, declared.correct);
         let is_share = limit < stated;
-        let position = match known {
-            Some(position) => {
-                if let Some(meter) = self.each.get_mut(position)
-                    && meter.stated() != limit
-                {
-                    let before = meter.stated();
-                    meter.restate(now, limit);
-                    // A limit that changed at run time is news, whoever declared what.
-                    self.told.remove(dimension);
-                    let to = limit;
-                    let lesson = if limit < before {
-                        Lesson::TooHigh { from: before, to }
-                    } else {
-                        Lesson::TooLow { from: before, to }
-                    };
-                    self.tell(dimension, lesson, lessons);
-                }
-                position
+        let position = if let Some(position) = known {
+            self.follow(now, position, limit, lessons);
+            position
+        } else {
+            let mut meter = of_file.map_or_else(
+                || Meter::new(now, dimension, limit, counting, answered.next_lease),
+                // What other classes have in flight settles on the declared meter alone.
+                |declared| declared.of_part(self.in_flight.of(dimension)),
+            );
+            if meter.stated() != limit {
+                meter.restate(now, limit);
             }
-            None => {
-                let mut meter = of_file.map_or_else(
-                    || Meter::new(now, dimension, limit, counting, answered.next_lease),
-                    // What other classes have in flight settles on the declared meter alone.
-                    |declared| declared.of_part(self.in_flight.of(dimension)),
-                );
-                if meter.stated() != limit {
-                    meter.restate(now, limit);
-                }
-                if let Some(lesson) = lesson {
-                    self.tell(dimension, lesson, lessons);
-                }
-                self.each.push(meter);
-                self.dimensions.insert(dimension);
-                self.each.len() - 1
+            if let Some(lesson) = lesson {
+                self.tell(dimension, lesson, lessons);
             }
+            self.each.push(meter);
+            self.dimensions.insert(dimension);
+            self.each.len() - 1
         };
         let foreign = self.correct(now, position, answered, reading, is_share);
         if dimension == Dimension::RequestsPerMinute && foreign > 0 && known.is_some() {
@@ -323,6 +306,25 @@ impl ClassMeters {
         self.granted
             .minus(&answered.mark.granted)
             .minus(&answered.reserved)
+    }
+
+    /// Takes another limit for a known meter. One that changed at run time is news, whoever declared what.
+    fn follow(&mut self, now: Timestamp, position: usize, to: u64, lessons: &mut Lessons) {
+        let Some(meter) = self.each.get_mut(position) else {
+            return;
+        };
+        let (dimension, from) = (meter.dimension(), meter.stated());
+        if from == to {
+            return;
+        }
+        meter.restate(now, to);
+        self.told.remove(dimension);
+        let lesson = if to < from {
+            Lesson::TooHigh { from, to }
+        } else {
+            Lesson::TooLow { from, to }
+        };
+        self.tell(dimension, lesson, lessons);
     }
 
     fn tell(&mut self, dimension: Dimension, lesson: Lesson, lessons: &mut Lessons) {

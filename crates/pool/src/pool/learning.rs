@@ -64,13 +64,7 @@ impl Pool {
     fn tell_lessons(&mut self, key: KeyId, lessons: &Lessons) {
         for &(dimension, lesson) in lessons {
             let (kind, message) = match lesson {
-                Lesson::TooHigh { from, to } => (
-                    AlertKind::LimitCorrected,
-                    format!(
-                        "{dimension} was taken to be {from}; the provider states {to}, which is used from now on"
-                    ),
-                ),
-                Lesson::TooLow { from, to } => (
+                Lesson::TooHigh { from, to } | Lesson::TooLow { from, to } => (
                     AlertKind::LimitCorrected,
                     format!(
                         "{dimension} was taken to be {from}; the provider states {to}, which is used from now on"
@@ -278,7 +272,7 @@ impl Pool {
         match outcome.verdict {
             Verdict::Success => owner.flow.succeeded(now, in_flight),
             Verdict::RateLimited { .. } if outcome.grew_too_fast => {
-                owner.slow_down(now, granted_at)
+                owner.slow_down(now, granted_at);
             }
             _ => {}
         }

@@ -252,23 +252,20 @@ impl Pool {
         let anywhere = self.wanted(&demand, class);
         let stays = self.stays_at(&home, &anywhere, owned.home_until);
         let at_home = home.amounts_at_home(self, &anywhere.amounts);
-        let first = match stays {
-            Some(unit) => {
-                let amounts = if home.preferred() == Some(unit) {
-                    at_home
-                } else {
-                    anywhere.amounts
-                };
-                let wanted = Wanted {
-                    amounts,
-                    ..anywhere
-                };
-                self.first_room(&wanted, self.members(unit).into_iter(), from)
-            }
-            None => {
-                let all = self.keys.iter().map(|(handle, _)| handle);
-                self.first_room(&anywhere, all, from)
-            }
+        let first = if let Some(unit) = stays {
+            let amounts = if home.preferred() == Some(unit) {
+                at_home
+            } else {
+                anywhere.amounts
+            };
+            let wanted = Wanted {
+                amounts,
+                ..anywhere
+            };
+            self.first_room(&wanted, self.members(unit).into_iter(), from)
+        } else {
+            let all = self.keys.iter().map(|(handle, _)| handle);
+            self.first_room(&anywhere, all, from)
         };
         self.bookings.retain(|booking| booking.waiter != id);
         if let Some((at, unit, amounts)) = first {

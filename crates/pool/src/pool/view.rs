@@ -139,9 +139,12 @@ impl Pool {
         });
         Explanation {
             keys: keys.collect(),
-            refusal: chosen.is_none().then(|| match waits {
-                true => home.awaited(self, &wanted),
-                false => self.refusal(&wanted),
+            refusal: chosen.is_none().then(|| {
+                if waits {
+                    home.awaited(self, &wanted)
+                } else {
+                    self.refusal(&wanted)
+                }
             }),
         }
     }
