@@ -25,9 +25,9 @@ use crate::quota_class::QuotaClass;
 use crate::report::{Lesson, QuotaReading};
 use crate::time::Timestamp;
 
-/// The classes that were used on one quota.
+/// The classes that were used on one quota. Mostly it is one, which a pick then finds at the first glance.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Learned(Vec<ClassMeters>);
+pub(crate) struct Learned(SmallVec<[ClassMeters; 1]>);
 
 /// One model class on one quota.
 #[derive(Clone, Debug)]

@@ -76,6 +76,8 @@ pub(crate) struct Meters {
     sent: Sent,
     /// What answers taught; only on the owner of a quota.
     learned: Option<Box<Learned>>,
+    /// Whether any answer has stated a limit: until then a pick need not look behind the pointer.
+    taught: bool,
 }
 
 /// Why a demand does not fit.
@@ -104,6 +106,7 @@ impl Meters {
             refused_at: Timestamp::default(),
             sent: Sent::default(),
             learned: None,
+            taught: false,
         };
         meters.reconfigure(now, limits, counting, next_lease);
         meters
@@ -192,7 +195,7 @@ impl Meters {
     }
 
     fn class(&self, class: QuotaClass) -> Option<&ClassMeters> {
-        self.learned.as_ref()?.get(class)
+        self.learned.as_ref().filter(|_| self.taught)?.get(class)
     }
 
     /// The meters that count a class: what was learned, and what was declared where nothing was.
@@ -388,6 +391,7 @@ impl Meters {
             meters: &self.each,
             correct,
         };
+        self.taught = true;
         let learned = self.learned.get_or_insert_default();
         learned.report(now, class, answered, readings, declared, counting)
     }
@@ -438,12 +442,14 @@ impl Meters {
 
     /// What was learned, for another owner of the quota; see [`Learned::disowned`].
     pub(crate) fn take_learned(&mut self, next_lease: u64) -> Option<Box<Learned>> {
+        self.taught = false;
         self.learned
             .take()
             .map(|learned| Box::new(learned.disowned(next_lease)))
     }
 
     pub(crate) fn inherit(&mut self, learned: Option<Box<Learned>>) {
+        self.taught = learned.is_some();
         self.learned = learned;
     }
 
