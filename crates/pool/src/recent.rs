@@ -27,14 +27,18 @@ pub(crate) struct RecentLoad {
 impl RecentLoad {
     /// Adds an amount (or, if negative, corrects one) that was used at `at`.
     pub(crate) fn add(&mut self, at: Timestamp, amount: f64) {
-        let era = era_of(at);
+        self.add_weighted(era_of(at), amount * weight(at));
+    }
+
+    /// The same for an amount that has been weighted, for several of them at one instant.
+    pub(crate) fn add_weighted(&mut self, era: u64, amount: f64) {
         if era > self.era {
             self.value = self.weighted_in(era);
             self.era = era;
         }
         // A correction of an amount from an earlier era has faded to nothing.
         if era == self.era {
-            self.value = (self.value + amount * weight(at)).max(0.0);
+            self.value = (self.value + amount).max(0.0);
         }
     }
 

@@ -17,6 +17,9 @@ use std::time::Duration;
 use crate::bounds::TRANSIT;
 use crate::time::Timestamp;
 
+/// [`TRANSIT`] as the levels are counted: this is worked out for every key that a pick looks at.
+const TRANSIT_MICROS: u64 = TRANSIT.as_secs() * 1_000_000 + TRANSIT.subsec_micros() as u64;
+
 /// The level is kept times the period in microseconds, so that refill per microsecond is exactly the
 /// limit and nothing is ever rounded. [`LIMIT_MAX`](crate::bounds::LIMIT_MAX) × a minute fits an `i64`.
 #[derive(Clone, Copy, Debug)]
@@ -58,9 +61,15 @@ impl Bucket {
         self.limit.saturating_mul(self.period)
     }
 
-    /// How long a full bucket waits with its refill.
-    fn grace(&self) -> Duration {
-        TRANSIT.min(Duration::from_micros(self.period.unsigned_abs() / 50))
+    /// When the refill of a bucket begins that was full.
+    const fn after_grace(&self, now: Timestamp) -> Timestamp {
+        let share = self.period.unsigned_abs() / 50;
+        let grace = if share < TRANSIT_MICROS {
+            share
+        } else {
+            TRANSIT_MICROS
+        };
+        Timestamp::from_unix_micros(now.as_unix_micros().saturating_add(grace))
     }
 
     pub(crate) fn level_at(&self, now: Timestamp) -> i64 {
@@ -77,7 +86,7 @@ impl Bucket {
         let level = self.level_at(now);
         // A bucket short of full has been refilling all along, as the provider's has.
         let from = if level == self.full() && amount > 0 {
-            now + self.grace()
+            self.after_grace(now)
         } else {
             now
         };
@@ -149,7 +158,7 @@ impl Bucket {
         reason = "a load is compared, not accounted"
     )]
     pub(crate) fn load(&self, now: Timestamp) -> f64 {
-        1.0 - self.level_at(now + self.grace()) as f64 / self.full() as f64
+        1.0 - self.level_at(self.after_grace(now)) as f64 / self.full() as f64
     }
 
     /// What is left in whole units, rounded down; negative in debt.

@@ -13,6 +13,7 @@ use crate::lease::{Lease, Ticket};
 use crate::meter::Amounts;
 use crate::quota_class::QuotaClass;
 use crate::ready::Candidates;
+use crate::recent::{era_of, weight};
 use crate::refusal::{Admission, Refusal, RefusalReason};
 use crate::time::Timestamp;
 use crate::unit::Unit;
@@ -294,8 +295,9 @@ impl Pool {
             self.selector.granted(index, &before, &key.ranking());
         }
         key.meters.reserve(now, &reserved);
-        key.recent.add(now, traffic(&reserved));
-        self.recent.add(now, traffic(&reserved));
+        let (era, weighted) = (era_of(now), traffic(&reserved) * weight(now));
+        key.recent.add_weighted(era, weighted);
+        self.recent.add_weighted(era, weighted);
         key.ramp = key.ramp.filter(|ramp| ramp.surcharge(now).is_some());
         key.record.granted(now);
         key.health.granted(number, now);
@@ -304,7 +306,7 @@ impl Pool {
         let owner = match group.and_then(|group| self.groups.get_mut(group)) {
             Some(group) => {
                 group.meters.reserve(now, &reserved);
-                group.recent.add(now, traffic(&reserved));
+                group.recent.add_weighted(era, weighted);
                 &mut group.meters
             }
             None => &mut key.meters,
