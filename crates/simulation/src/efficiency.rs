@@ -100,9 +100,10 @@ pub fn scenario(
     scenario
 }
 
-/// All rows, or those whose names contain `only`, worked out on `threads` threads, in order.
+/// All rows, or those whose names contain `only`, worked out on `threads` threads, in order; estimates of
+/// prompts are wrong by up to `noise_percent`.
 #[must_use]
-pub fn matrix(threads: usize, seed: u64, only: Option<&str>) -> Vec<Row> {
+pub fn matrix(threads: usize, seed: u64, noise_percent: u64, only: Option<&str>) -> Vec<Row> {
     let mut plans = Vec::new();
     for limiter in [
         Algorithm::Bucket,
@@ -137,7 +138,7 @@ pub fn matrix(threads: usize, seed: u64, only: Option<&str>) -> Vec<Row> {
             let Some(&plan) = plans.get(position) else {
                 return done;
             };
-            done.push((position, row(plan, seed)));
+            done.push((position, row(plan, seed, noise_percent)));
         }
     };
     let mut rows = std::thread::scope(|scope| {
@@ -155,8 +156,11 @@ pub fn matrix(threads: usize, seed: u64, only: Option<&str>) -> Vec<Row> {
 fn row(
     (keys, limiter, declared, traffic, offered): (usize, Algorithm, Declared, &'static str, f64),
     seed: u64,
+    noise_percent: u64,
 ) -> Row {
-    let report = run(&scenario(keys, limiter, declared, traffic, offered).seeded(seed));
+    let mut scenario = scenario(keys, limiter, declared, traffic, offered).seeded(seed);
+    scenario.traffic.estimate_noise_percent = noise_percent;
+    let report = run(&scenario);
     let misses = misses(declared, offered, &report);
     Row {
         keys,

@@ -43,6 +43,9 @@ enum Mode {
         /// Only rows whose names contain this.
         #[arg(long)]
         only: Option<String>,
+        /// By how many percent estimates of prompts are wrong.
+        #[arg(long, default_value_t = 10)]
+        noise: u64,
     },
     /// A month of moderate traffic.
     Month {
@@ -55,7 +58,12 @@ enum Mode {
 fn main() -> ExitCode {
     let options = Options::parse();
     match options.mode {
-        Some(Mode::Efficiency { seed, all, only }) => efficiency(seed, all, only.as_deref()),
+        Some(Mode::Efficiency {
+            seed,
+            all,
+            only,
+            noise,
+        }) => efficiency(seed, noise, all, only.as_deref()),
         Some(Mode::Month { days }) => month(days),
         None => match options.seed {
             Some(seed) => {
@@ -160,9 +168,9 @@ fn seeds(from: u64, count: u64, hours: Option<u64>) -> ExitCode {
     }
 }
 
-fn efficiency(seed: u64, all: bool, only: Option<&str>) -> ExitCode {
+fn efficiency(seed: u64, noise: u64, all: bool, only: Option<&str>) -> ExitCode {
     let began = Instant::now();
-    let rows = matrix(threads(), seed, only);
+    let rows = matrix(threads(), seed, noise, only);
     println!(
         "{:<58} {:>6} {:>7} {:>8} {:>8} {:>8}  misses",
         "scenario", "effic.", "429 %", "unserved", "p99 s", "ideal s"

@@ -232,6 +232,7 @@ fn traffic(rng: &mut Rng) -> Traffic {
         ),
         tokens_per_second: one_of(rng, &[20, 100, 100_000]),
         estimate_percent: one_of(rng, &[100, 100, 70, 150]),
+        estimate_noise_percent: 10,
         sessions: (rng.f64() < 0.3).then(|| Sessions {
             count: rng.u32(1..40),
             first_tokens: 1_200,

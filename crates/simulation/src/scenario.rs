@@ -194,8 +194,10 @@ pub struct Traffic {
     pub head_ms: Size,
     /// How fast it is written then.
     pub tokens_per_second: u64,
-    /// The gateway's estimate of a prompt in percent of the truth; it varies by a tenth of that.
+    /// The gateway's estimate of a prompt in percent of the truth.
     pub estimate_percent: u64,
+    /// By how many percent of that it varies from prompt to prompt, up or down.
+    pub estimate_noise_percent: u64,
     /// Conversations, whose prompts grow and are cached.
     pub sessions: Option<Sessions>,
     /// Tenants, with weights 1, 2, 3, …
@@ -336,6 +338,7 @@ impl Default for Traffic {
             head_ms: Size::Uniform { min: 200, max: 600 },
             tokens_per_second: 100,
             estimate_percent: 100,
+            estimate_noise_percent: 10,
             sessions: None,
             tenants: 1,
             urgencies: false,

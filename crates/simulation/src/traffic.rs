@@ -187,7 +187,7 @@ impl<'a> Source<'a> {
 
     fn estimate(&mut self, input_tokens: u64) -> u64 {
         let percent = self.traffic.estimate_percent;
-        let noise = percent / 10;
+        let noise = percent * self.traffic.estimate_noise_percent.min(100) / 100;
         let percent = percent - noise + self.rng.u64(0..=2 * noise);
         (input_tokens.saturating_mul(percent) / 100).max(1)
     }
