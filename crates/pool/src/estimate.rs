@@ -10,6 +10,10 @@
 //! raw × (mean + [`SAFETY`] × deviation), at most [`CAP`] means; what is expected is raw × mean.
 //! Unlearnt, the ratio is 1.
 //!
+//! Input is reserved by the largest ratio of the last while where that is more. A provider asks for room
+//! for the whole prompt before it begins: at a full quota each prompt that is larger than was thought is
+//! refused, while room that was reserved too much comes back with the answer. Output has no such moment.
+//!
 //! Worked example: a prompt estimated at 1000 tokens that always turns out to be 1300 is, after
 //! enough samples, reserved as 1300, since the deviation has gone. Outputs that spread as an
 //! exponential distribution around a tenth of what is allowed have a deviation of 0.074: of 1000
@@ -25,6 +29,9 @@ const SAFETY: f64 = 1.5;
 
 /// No more than this many means are reserved, however heavy the tail.
 const CAP: f64 = 2.5;
+
+/// The largest ratio sinks towards the mean by this part with each sample.
+const PEAK_MEMORY: f64 = 512.0;
 
 /// Up to this many samples all weigh the same; from then on the newest weighs 1/32, so that a
 /// change of clients is learnt within some dozens of requests.
@@ -61,7 +68,7 @@ impl Estimates {
         let Class { input, output, .. } = self.class(class);
         let output = scaled_up(raw_output, output.safe());
         (
-            scaled_up(raw_input, input.safe()),
+            scaled_up(raw_input, input.peak()),
             output_max.map_or(output, |most| output.min(most)),
         )
     }
@@ -113,6 +120,8 @@ impl Estimates {
 struct Ratio {
     mean: Mean,
     deviation: Mean,
+    /// The largest of the last while.
+    largest: f64,
 }
 
 impl Ratio {
@@ -126,6 +135,11 @@ impl Ratio {
         (mean + SAFETY * deviation).min(CAP * mean)
     }
 
+    /// As [`Self::safe`], and at least the largest of the last while.
+    fn peak(&self) -> f64 {
+        self.safe().max(self.largest.min(CAP * self.mean()))
+    }
+
     fn learn(&mut self, raw: u64, real: u64) {
         if raw == 0 {
             return;
@@ -135,6 +149,8 @@ impl Ratio {
         // Against the mean before this sample: the first one tells that 1 was wrong by so much.
         self.deviation.learn((ratio - self.mean()).abs(), MEMORY);
         self.mean.learn(ratio, MEMORY);
+        let sunk = self.largest - (self.largest - self.mean.value) / PEAK_MEMORY;
+        self.largest = ratio.max(sunk);
     }
 }
 

@@ -61,6 +61,8 @@ pub(crate) struct Answered {
     /// The number of the next lease: those before it are on no meter that begins now.
     pub(crate) next_lease: u64,
     pub(crate) reserved: Amounts,
+    /// Whether the provider took it, so that it counts in what is left.
+    pub(crate) admitted: bool,
     pub(crate) mark: Mark,
 }
 
@@ -358,10 +360,14 @@ impl ClassMeters {
         }
         // Requests overtake each other on their way: of those that were under way together with this one
         // some may not have been counted. Its own output is counted as it is written.
-        let mut uncertain = since.plus(&answered.mark.in_flight);
-        uncertain.output_tokens = uncertain
-            .output_tokens
-            .saturating_add(answered.reserved.output_tokens);
+        let own = match answered.admitted {
+            true => Amounts {
+                output_tokens: answered.reserved.output_tokens,
+                ..Amounts::default()
+            },
+            false => answered.reserved,
+        };
+        let uncertain = since.plus(&answered.mark.in_flight).plus(&own);
         let signed = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
         let rounding = reading.grain.div_ceil(2);
         let rounding = if reading.grain > 1 { rounding } else { 0 };

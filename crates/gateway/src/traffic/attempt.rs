@@ -71,7 +71,7 @@ impl Attempt<'_> {
         };
         let (parts, body) = response.into_parts();
         settlement.key.count_status(parts.status.as_u16());
-        settlement.observe_head(&parts.headers);
+        settlement.observe_head(parts.status, &parts.headers);
         if !parts.status.is_success() {
             return Err(self.read_error(settlement, parts, body).await);
         }

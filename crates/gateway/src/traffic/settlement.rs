@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use keypool_pool::{Charge, ErrorNote, Lease, Outcome, QuotaReading, Timestamp, Usage, Verdict};
 use keypool_wire::{Endpoint, StreamError};
 
@@ -124,10 +124,10 @@ impl Settlement {
     }
 
     /// Tells the pool what the head of the answer says about the quota: its state right now.
-    pub(crate) fn observe_head(&self, headers: &HeaderMap) {
+    pub(crate) fn observe_head(&self, status: StatusCode, headers: &HeaderMap) {
         let kind = self.provider.settings().kind;
         let now = self.provider.pool.time().now();
-        self.report(&readings_of_head(kind, headers, now));
+        self.report(&readings_of_head(kind, headers, now), status.is_success());
         let Some(owner) = owner_of_head(kind, headers) else {
             return;
         };
@@ -142,14 +142,18 @@ impl Settlement {
     pub(crate) fn observe_error(&self, status: u16, body: &[u8]) {
         let kind = self.provider.settings().kind;
         let now = self.provider.pool.time().now();
-        self.report(&readings_of_error(kind, status, body, now));
+        self.report(&readings_of_error(kind, status, body, now), false);
     }
 
-    fn report(&self, readings: &[QuotaReading]) {
+    fn report(&self, readings: &[QuotaReading], admitted: bool) {
         if let Some(lease) = self.lease.as_ref().filter(|_| !readings.is_empty()) {
-            self.provider
-                .pool
-                .with(|pool, now| pool.handle_quota_report(now, lease, readings));
+            self.provider.pool.with(|pool, now| {
+                if admitted {
+                    pool.handle_quota_report(now, lease, readings);
+                } else {
+                    pool.handle_refusal_report(now, lease, readings);
+                }
+            });
         }
     }
 

@@ -390,7 +390,10 @@ impl Meter {
         let remaining = self.remaining(now);
         if remaining > most {
             let foreign = remaining.abs_diff(most);
-            self.take(now, foreign);
+            match &mut self.count {
+                Count::Sliding(sliding) => sliding.take_unseen(now, foreign),
+                Count::Bucket(_) | Count::Fixed(_) | Count::Day(_) => self.take(now, foreign),
+            }
             return foreign;
         }
         if remaining < least {

@@ -89,6 +89,24 @@ impl Sliding {
         }
     }
 
+    /// Counts what somebody else must have used within the window, and is not known when. It is taken to
+    /// leave the window soon: if it is still there then, the next answer will say so, while room that is
+    /// wrongly held back is never seen.
+    pub(crate) fn take_unseen(&mut self, now: Timestamp, amount: u64) {
+        self.advance(now);
+        let amount = amount.min(u64::MAX - self.total);
+        let number = slot_of(now).saturating_sub(SLOTS_COUNTED * 3 / 4);
+        self.total += amount;
+        match self.slots.binary_search_by_key(&number, |slot| slot.number) {
+            Ok(position) => {
+                if let Some(slot) = self.slots.get_mut(position) {
+                    slot.amount += amount;
+                }
+            }
+            Err(position) => self.slots.insert(position, Slot { number, amount }),
+        }
+    }
+
     /// Forgets what was counted too much, from the oldest on.
     pub(crate) fn forgive(&mut self, now: Timestamp, mut amount: u64) {
         self.advance(now);

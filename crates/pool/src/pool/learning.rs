@@ -26,6 +26,27 @@ impl Pool {
         lease: &Lease,
         readings: &[QuotaReading],
     ) {
+        self.take_report(now, lease, readings, true);
+    }
+
+    /// As [`Self::handle_quota_report`], of an answer that refuses the request: what it says is left does not
+    /// count that one.
+    pub fn handle_refusal_report(
+        &mut self,
+        now: Timestamp,
+        lease: &Lease,
+        readings: &[QuotaReading],
+    ) {
+        self.take_report(now, lease, readings, false);
+    }
+
+    fn take_report(
+        &mut self,
+        now: Timestamp,
+        lease: &Lease,
+        readings: &[QuotaReading],
+        admitted: bool,
+    ) {
         self.begin(now);
         let Some(ticket) = lease.ticket(&self.drop_box) else {
             return;
@@ -36,6 +57,7 @@ impl Pool {
             granted_at: ticket.granted_at,
             next_lease: self.next_lease,
             reserved: ticket.reserved,
+            admitted,
             mark: ticket.mark,
         };
         let (key, slot, class, group) = (ticket.key, ticket.slot, ticket.class, ticket.group);

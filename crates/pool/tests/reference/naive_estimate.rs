@@ -22,6 +22,8 @@ impl Mean {
 struct Side {
     ratio: Mean,
     miss: Mean,
+    /// The largest ratio, sinking to the mean by a 512th each time.
+    largest: f64,
 }
 
 impl Side {
@@ -39,8 +41,12 @@ impl Side {
         clippy::cast_sign_loss,
         reason = "tests use small numbers"
     )]
-    fn reserve(&self, asked: u64) -> u64 {
-        let factor = (self.mean() + 1.5 * self.miss.value).min(2.5 * self.mean());
+    fn reserve(&self, asked: u64, by_largest: bool) -> u64 {
+        let most = 2.5 * self.mean();
+        let mut factor = (self.mean() + 1.5 * self.miss.value).min(most);
+        if by_largest {
+            factor = factor.max(self.largest.min(most));
+        }
         if (factor - 1.0).abs() < f64::EPSILON {
             return asked;
         }
@@ -54,6 +60,8 @@ impl Side {
             let mean = self.mean();
             self.miss.add((ratio - mean).abs());
             self.ratio.add(ratio);
+            self.largest -= (self.largest - self.ratio.value) / 512.0;
+            self.largest = self.largest.max(ratio);
         }
     }
 }
@@ -66,8 +74,8 @@ impl NaiveEstimates {
         let (input, output) = self.0.get(model).copied().unwrap_or_default();
         Wants {
             requests: asked.requests,
-            input: input.reserve(asked.input),
-            output: output.reserve(asked.output),
+            input: input.reserve(asked.input, true),
+            output: output.reserve(asked.output, false),
         }
     }
 

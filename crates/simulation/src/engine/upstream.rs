@@ -187,7 +187,11 @@ impl Engine<'_> {
         if let Some(lease) = &attempt.lease {
             let key = lease.key();
             if !read.is_empty() {
-                self.pool.handle_quota_report(self.now, lease, &read);
+                if error.is_some() {
+                    self.pool.handle_refusal_report(self.now, lease, &read);
+                } else {
+                    self.pool.handle_quota_report(self.now, lease, &read);
+                }
             }
             if let Some(owner) = owner {
                 self.pool.handle_owner(self.now, key, &owner);
