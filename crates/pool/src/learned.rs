@@ -83,6 +83,15 @@ pub(crate) struct Declared<'a> {
     pub(crate) correct: bool,
 }
 
+/// What the pool's own count of a meter is worth beside an answer.
+#[derive(Clone, Copy, Debug)]
+struct Trust {
+    /// The limit is a share of the quota that is kept on purpose.
+    is_share: bool,
+    /// The meter begins with this answer, and has counted nothing.
+    is_new: bool,
+}
+
 pub(crate) type Lessons = SmallVec<[(Dimension, Lesson); 1]>;
 
 impl Learned {
@@ -290,16 +299,11 @@ impl ClassMeters {
             self.dimensions.insert(dimension);
             self.each.len() - 1
         };
-        let foreign = self.correct(now, position, answered, reading, is_share);
+        let is_new = known.is_none() && of_file.is_none();
+        let trust = Trust { is_share, is_new };
+        let foreign = self.correct(now, position, answered, reading, trust);
         if dimension == Dimension::RequestsPerMinute && foreign > 0 && known.is_some() {
             self.note_foreign(now, foreign, limit, lessons);
-        }
-        if known.is_none() && of_file.is_none() {
-            // What was granted since is on its way; the next answers tell whether it was counted.
-            let since = self.granted_since(answered);
-            if let Some(meter) = self.each.get_mut(position) {
-                meter.take(now, since.of(dimension));
-            }
         }
     }
 
@@ -343,7 +347,7 @@ impl ClassMeters {
         position: usize,
         answered: &Answered,
         reading: &QuotaReading,
-        is_share: bool,
+        trust: Trust,
     ) -> u64 {
         let since = self.granted_since(answered);
         let Some(meter) = self.each.get_mut(position) else {
@@ -358,26 +362,29 @@ impl ClassMeters {
         if !meter.is_of_this_window(answered.granted_at, now) {
             return 0;
         }
-        // Requests overtake each other on their way: of those that were under way together with this one
-        // some may not have been counted. Its own output is counted as it is written.
-        let own = match answered.admitted {
-            true => Amounts {
-                output_tokens: answered.reserved.output_tokens,
-                ..Amounts::default()
-            },
-            false => answered.reserved,
-        };
-        let uncertain = since.plus(&answered.mark.in_flight).plus(&own);
+        let dimension = reading.dimension;
         let signed = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
+        // Requests overtake each other on their way: of those that were under way together with this one
+        // some may not have been counted. Its own tokens have, but at their true number: what it reserved
+        // too much comes back when it settles, and must not come back twice.
+        let mut own = answered.reserved;
+        if answered.admitted {
+            own.requests = 0;
+        }
+        let uncertain = since.plus(&answered.mark.in_flight).plus(&own);
         let rounding = reading.grain.div_ceil(2);
         let rounding = if reading.grain > 1 { rounding } else { 0 };
         let refilled = meter.refill_between(answered.granted_at, now);
         let most = signed(remaining.saturating_add(rounding).saturating_add(refilled));
         let least = signed(remaining)
             .saturating_sub(signed(rounding))
-            .saturating_sub(signed(uncertain.of(reading.dimension)));
+            .saturating_sub(signed(uncertain.of(dimension)));
+        if trust.is_new {
+            // There is no count of our own to prefer within the bounds: what is surely left.
+            return meter.correct(now, least, least);
+        }
         // Of a share that is kept the rest of the quota says nothing but that it may run out.
-        let least = if is_share { i64::MIN } else { least };
+        let least = if trust.is_share { i64::MIN } else { least };
         meter.correct(now, least, most)
     }
 

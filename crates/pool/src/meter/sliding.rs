@@ -2,20 +2,20 @@
 //!
 //! For providers that count the last 60 seconds: a bucket would let the limit pass at once and as
 //! much again over the next minute. The count is conservative: an entry counts until the whole of
-//! its slot is more than a window ago, so at most a quarter of a second longer than it must.
+//! its slot is more than a window and a slot ago, so at most half a second longer than it must.
 //!
 //! Worked example: limit 50. 50 requests at 10:00:00.7 fill it; all of them count until
-//! 10:01:00.75, when the 51st fits.
+//! 10:01:01, when the 51st fits.
 
 use std::collections::VecDeque;
 
 use crate::time::Timestamp;
 
-/// With slots of a quarter of a second, caution costs about half a percent of the throughput. It covers
-/// the time that requests are on their way, too: the provider's window begins when they arrive.
+/// With slots of a quarter of a second, caution costs about half a percent of the throughput.
 const SLOT_MICROS: u64 = 250_000;
-/// An entry in slot `s` has left every window from the start of slot `s + 241` on.
-const SLOTS_COUNTED: u64 = 241;
+/// An entry in slot `s` has left every window from the start of slot `s + 241` on. One more is for the way:
+/// the provider's window begins when a request arrives there, and the next may be faster.
+const SLOTS_COUNTED: u64 = 242;
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -196,7 +196,7 @@ mod tests {
         let mut window = Sliding::new(50);
         window.take(START, 50);
         assert!(!window.fits(START, 1));
-        let free = Timestamp::from_unix_micros(1_000_060_750_000);
+        let free = Timestamp::from_unix_micros(1_000_061_000_000);
         assert_eq!(window.ready_at(START, 1), Some(free));
         assert!(!window.fits(Timestamp::from_unix_micros(free.as_unix_micros() - 1), 1));
         assert!(window.fits(free, 50));
@@ -212,15 +212,15 @@ mod tests {
         let now = START + Duration::from_secs(10);
         assert_eq!(
             window.ready_at(now, 1),
-            Some(Timestamp::from_unix_micros(1_000_060_750_000))
+            Some(Timestamp::from_unix_micros(1_000_061_000_000))
         );
         assert_eq!(
             window.ready_at(now, 3),
-            Some(Timestamp::from_unix_micros(1_000_062_750_000))
+            Some(Timestamp::from_unix_micros(1_000_063_000_000))
         );
         assert_eq!(
             window.empty_at(now),
-            Timestamp::from_unix_micros(1_000_069_750_000)
+            Timestamp::from_unix_micros(1_000_070_000_000)
         );
     }
 
@@ -243,6 +243,6 @@ mod tests {
         for tick in 0..10_000 {
             window.take(START + Duration::from_millis(100 * tick), 1);
         }
-        assert!(window.slots.len() <= 241);
+        assert!(window.slots.len() <= 242);
     }
 }

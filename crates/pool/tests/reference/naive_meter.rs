@@ -9,7 +9,7 @@ use crate::naive_flow::NaiveFlow;
 const MINUTE: i128 = 60_000_000;
 const SLOT: u64 = 250_000;
 /// A slot counts until the whole of it is more than a minute ago.
-const SLOTS: u64 = 241;
+const SLOTS: u64 = 242;
 /// How long a request may be on its way.
 const TRANSIT: u64 = 250_000;
 const DAY: u64 = 86_400_000_000;
