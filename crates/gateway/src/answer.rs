@@ -36,6 +36,17 @@ pub(crate) fn error_response(
     response
 }
 
+/// What a request gets that cannot be served any more because the gateway stops.
+#[must_use]
+pub(crate) fn stopping(dialect: Dialect) -> Response<AnswerBody> {
+    let error = OwnError {
+        status: 503,
+        code: "stopping",
+        message: "keypool is stopping; try again in a moment".to_owned(),
+    };
+    error_response(dialect, &error, Retry::After(Duration::from_secs(1)))
+}
+
 /// A JSON answer.
 #[must_use]
 pub(crate) fn json_response(status: u16, body: impl Into<bytes::Bytes>) -> Response<AnswerBody> {

@@ -184,6 +184,13 @@ impl Core {
     pub(crate) fn begin_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
+
+    /// Refuses all requests that wait for room.
+    pub(crate) fn dismiss_waiting(&self) {
+        for provider in self.live().providers() {
+            provider.pool.with(|pool, now| pool.clear_queue(now, None));
+        }
+    }
 }
 
 impl std::fmt::Debug for Core {

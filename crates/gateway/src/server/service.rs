@@ -9,7 +9,7 @@ use keypool_wire::{Dialect, Endpoint, OwnError};
 use tower::ServiceExt;
 
 use crate::admin::{self, AdminAccess};
-use crate::answer::{Retry, error_response, json_response};
+use crate::answer::{Retry, error_response, json_response, stopping};
 use crate::auth::check_admin;
 use crate::body::AnswerBody;
 use crate::core::Core;
@@ -62,7 +62,7 @@ impl Service {
         match (route, request.method()) {
             (Route::Endpoint(endpoint), &Method::POST) => {
                 if self.core.is_draining() {
-                    return draining(dialect);
+                    return stopping(dialect);
                 }
                 traffic::serve(&self.core, &self.upstream, endpoint, request).await
             }
@@ -183,20 +183,6 @@ fn dialect_of(request: &Request<Incoming>) -> Dialect {
     };
     endpoint_of(request.uri().path())
         .map_or_else(|| by_header(request.headers()), Endpoint::dialect)
-}
-
-fn draining(dialect: Dialect) -> Response<AnswerBody> {
-    let message = "keypool is stopping; try again in a moment".to_owned();
-    let error = OwnError {
-        status: 503,
-        code: "stopping",
-        message,
-    };
-    error_response(
-        dialect,
-        &error,
-        Retry::After(std::time::Duration::from_secs(1)),
-    )
 }
 
 fn not_found(dialect: Dialect, path: &str) -> Response<AnswerBody> {

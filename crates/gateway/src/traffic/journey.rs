@@ -14,7 +14,7 @@ use http::{HeaderName, HeaderValue, Response};
 use keypool_pool::{Demand, KeyId, Refusal, RefusalReason, Timestamp, Turn, Wait};
 use keypool_wire::OwnError;
 
-use crate::answer::{Retry, error_response};
+use crate::answer::{Retry, error_response, stopping};
 use crate::body::AnswerBody;
 use crate::core::Core;
 use crate::limits;
@@ -409,6 +409,11 @@ impl<'a> Journey<'a> {
             // Nobody serves this model, and one provider said so in its own words.
             self.suspicions.clear();
             return (failure.into_response(dialect, Retry::Unsaid), self.trail);
+        }
+        let was_dismissed = |(_, refusal): &(_, Refusal)| refusal.reason == RefusalReason::NoRoom;
+        if self.core.is_draining() && self.last_refusal.as_ref().is_some_and(was_dismissed) {
+            // Its time in the queue was cut short.
+            return (stopping(dialect), self.trail);
         }
         let room_in = self.room_in(targets);
         let response = match self.last_failure.take() {
