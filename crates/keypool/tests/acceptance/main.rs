@@ -29,3 +29,4 @@ mod routing;
 mod security;
 mod strategies;
 mod tenants;
+mod waiting;

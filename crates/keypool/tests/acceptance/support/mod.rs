@@ -13,7 +13,7 @@ mod world;
 
 pub(crate) use answer::{Answer, OpenAnswer};
 pub(crate) use api::Api;
-pub(crate) use client::Client;
+pub(crate) use client::{Call, Client};
 pub(crate) use gateway::run_keypool;
 pub(crate) use secrets::{CANARY, anthropic_key, mask, openai_key};
 pub(crate) use setup::{Setup, guide_example, put};
