@@ -14,12 +14,14 @@
 
 mod support;
 
+mod affinity;
 mod bad_input;
 mod config;
 mod endpoints;
 mod failover;
 mod faults;
 mod health;
+mod learning;
 mod lifecycle;
 mod operations;
 mod performance;
