@@ -220,3 +220,6 @@ impl Alarm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

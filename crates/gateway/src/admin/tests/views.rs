@@ -313,11 +313,11 @@ async fn metrics_name_keys_by_their_masks_and_end_properly() {
         r#"keypool_key_health_score{provider="openai",key="sk-p****key3"} 95"#,
         concat!(
             r#"keypool_limit_remaining{provider="anthropic",key="sk-a****key1","#,
-            r#"dimension="requestsPerMinute"} 99"#
+            r#"dimension="requestsPerMinute",model_class=""} 99"#
         ),
         concat!(
             r#"keypool_limit_utilization_ratio{provider="anthropic",key="sk-a****key1","#,
-            r#"dimension="requestsPerMinute"} 0.01"#
+            r#"dimension="requestsPerMinute",model_class=""} 0.01"#
         ),
         r#"keypool_failovers_total{provider="openai",reason="rate_limit_error"} 1"#,
         "# TYPE keypool_request_duration_seconds histogram",
