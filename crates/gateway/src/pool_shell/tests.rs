@@ -188,7 +188,7 @@ fn the_alarm_is_set_to_the_instant_at_which_there_is_room_and_then_the_turn_come
         requests_per_minute: Some(1),
         ..Limits::default()
     });
-    let far = START + Duration::from_secs(3600);
+    let far = START + Duration::from_hours(1);
     shell.succeed(shell.granted());
     assert_eq!(shell.pool.set_alarm(far), far);
     let waiting = shell.waiting();

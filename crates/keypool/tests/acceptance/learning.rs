@@ -245,11 +245,12 @@ async fn the_headers_of_azure_and_groq_teach_as_well() {
             } } },
         });
         let azure = style == HeaderStyle::Azure;
-        let setup = match azure {
-            true => Setup::openai(1),
-            false => Setup::empty()
+        let setup = if azure {
+            Setup::openai(1)
+        } else {
+            Setup::empty()
                 .with_config(config)
-                .with_sim_keys("openai", 1),
+                .with_sim_keys("openai", 1)
         };
         let world = setup
             .sim_limits(limits)

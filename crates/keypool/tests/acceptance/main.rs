@@ -31,4 +31,5 @@ mod routing;
 mod security;
 mod strategies;
 mod tenants;
+mod turns;
 mod waiting;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Api, Call, Setup, World, anthropic_key, eventually};
 
 /// A key that serves one request at a time, each in so many milliseconds.
-fn one_at_a_time(answer_ms: u64) -> Setup {
+pub(crate) fn one_at_a_time(answer_ms: u64) -> Setup {
     Setup::anthropic(1)
         .every_key("rateLimit", &json!({ "maxConcurrent": 1 }))
         .sim(|sim| sim.answer.latency_ms = Spread::Fixed(answer_ms))
@@ -33,11 +33,11 @@ async fn used_up(requests: u64, setup: impl FnOnce(Setup) -> Setup) -> World {
 }
 
 /// `data` of `GET /api/queue/status`.
-async fn queue(world: &World) -> Value {
+pub(crate) async fn queue(world: &World) -> Value {
     world.get("/api/queue/status").await.data()
 }
 
-async fn waiting(world: &World, count: u64) {
+pub(crate) async fn waiting(world: &World, count: u64) {
     eventually(&format!("{count} requests wait"), async || {
         (queue(world).await["length"] == count).then_some(())
     })
@@ -53,7 +53,7 @@ fn retry_after_ms(answer: &Answer) -> u64 {
 }
 
 /// A request that names itself in its prompt.
-fn named(world: &World, name: &str) -> Call {
+pub(crate) fn named(world: &World, name: &str) -> Call {
     let api = Api::Messages;
     world
         .post(api.path())
@@ -62,7 +62,7 @@ fn named(world: &World, name: &str) -> Call {
 }
 
 /// Which of these names the provider received, in this order.
-fn order(world: &World, names: &[&'static str]) -> Vec<&'static str> {
+pub(crate) fn order(world: &World, names: &[&'static str]) -> Vec<&'static str> {
     let received = world.received();
     let name_of = |body: &[u8]| {
         let body = String::from_utf8_lossy(body).into_owned();
@@ -260,11 +260,11 @@ async fn a_key_that_is_added_serves_those_that_wait() {
     let first = world.ask(Api::Messages).spawn();
     let second = world.ask(Api::Messages).spawn();
     waiting(&world, 1).await;
-    let began = Instant::now();
+    let added_at = Instant::now();
     assert_eq!(world.add("anthropic", &anthropic_key(2)).await.status, 201);
     let begun = async || (world.served(&anthropic_key(2)) == 1).then_some(());
     eventually("the new key serves it", begun).await;
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(added_at.elapsed() < Duration::from_secs(1));
     for client in [first, second] {
         client.await.unwrap().assert_ok();
     }
@@ -305,105 +305,6 @@ async fn a_stop_tells_those_for_whom_there_is_no_time() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 503, 503]);
     assert_eq!(world.gateway.exit_code().await, Some(0));
-}
-
-// acceptance 78
-#[tokio::test]
-async fn of_a_backlog_the_most_urgent_go_first_and_batch_goes_in_the_end() {
-    let names = ["batch", "low", "normal", "high", "critical"];
-    let world = one_at_a_time(300).start().await;
-    let first = world.ask(Api::Messages).spawn();
-    eventually("the key is taken", async || {
-        (world.served(&anthropic_key(1)) == 1).then_some(())
-    })
-    .await;
-    let mut clients = vec![first];
-    for name in names {
-        let call = named(&world, name).header("x-keypool-priority", name);
-        clients.push(call.spawn());
-    }
-    waiting(&world, 5).await;
-    for client in clients {
-        client.await.unwrap().assert_ok();
-    }
-    let mut urgent_first = names;
-    urgent_first.reverse();
-    assert_eq!(order(&world, &names), urgent_first);
-}
-
-// acceptance 78
-#[tokio::test]
-async fn who_has_waited_for_a_minute_goes_before_a_critical_one_that_comes_now() {
-    let (world, clock) = one_at_a_time(0)
-        .set("/ApiKeyPool/queue/maxWait", 600_000)
-        .start_with_manual_clock()
-        .await;
-    world.fault(
-        &anthropic_key(1),
-        FaultWindow::next(
-            1,
-            Fault::SlowHead {
-                delay: Duration::from_millis(1500),
-            },
-        ),
-    );
-    let first = world.ask(Api::Messages).spawn();
-    eventually("the key is taken", async || {
-        (world.counted(&anthropic_key(1)).requests == 1).then_some(())
-    })
-    .await;
-    let batch = named(&world, "batch")
-        .header("x-keypool-priority", "batch")
-        .spawn();
-    waiting(&world, 1).await;
-    clock.advance(61);
-    let critical = named(&world, "critical")
-        .header("x-keypool-priority", "critical")
-        .spawn();
-    waiting(&world, 2).await;
-    for client in [first, batch, critical] {
-        client.await.unwrap().assert_ok();
-    }
-    assert_eq!(order(&world, &["batch", "critical"]), ["batch", "critical"]);
-}
-
-// acceptance 78
-#[tokio::test]
-async fn tenants_share_a_backlog_by_their_weights() {
-    const HEAVY: &str = "heavy-canary-7f3a9c51e2-key";
-    const LIGHT: &str = "light-canary-7f3a9c51e2-key";
-    let tenants = json!([
-        { "name": "heavy", "key": HEAVY, "weight": 2 },
-        { "name": "light", "key": LIGHT, "weight": 1 },
-    ]);
-    let world = one_at_a_time(60)
-        .set("/Tenants", tenants)
-        .set("/Admin/token", "admin-canary-7f3a9c51e2-token")
-        .start()
-        .await;
-    let admin = |path: &str| {
-        world
-            .get(path)
-            .header("authorization", "Bearer admin-canary-7f3a9c51e2-token")
-    };
-    let mut clients = Vec::new();
-    for _ in 0..12 {
-        for (key, name) in [(LIGHT, "light"), (HEAVY, "heavy")] {
-            clients.push(named(&world, name).header("x-api-key", key).spawn());
-        }
-    }
-    eventually("the backlog stands", async || {
-        let length = admin("/api/queue/status").await.data()["length"].as_u64();
-        (length.unwrap() + world.served(&anthropic_key(1)) >= 24).then_some(())
-    })
-    .await;
-    for client in clients {
-        client.await.unwrap().assert_ok();
-    }
-    let order = order(&world, &["heavy", "light"]);
-    // Those that were served before all had come may be of either.
-    let heavy = order[..15].iter().filter(|name| **name == "heavy").count();
-    assert!((9..=11).contains(&heavy), "{order:?}");
 }
 
 // acceptance 60
@@ -480,62 +381,4 @@ async fn nobody_waits_for_a_target_while_a_fallback_has_room() {
     }
     providers.sort_unstable();
     assert_eq!(providers, ["anthropic", "backup"]);
-}
-
-/// The status of shin mode.
-async fn shin(world: &World) -> Value {
-    world.get("/api/shin/status").await.data()["providers"]["anthropic"].take()
-}
-
-async fn served_by_two_keys(world: &World, clients: usize) {
-    for answer in world.burst(Api::Messages, clients).await {
-        answer.assert_ok();
-    }
-}
-
-// acceptance 76
-#[tokio::test]
-async fn in_shin_mode_each_key_serves_one_request_at_a_time_and_a_restart_remembers() {
-    let world = Setup::anthropic(2)
-        .sim(|sim| sim.answer.latency_ms = Spread::Fixed(40))
-        .start()
-        .await;
-    assert_eq!(shin(&world).await["mode"], "off");
-    let enabled = world.post("/api/shin/enable").await.data();
-    assert_eq!(enabled["providers"]["anthropic"]["mode"], "key");
-    let peaks = |world: &World| [1, 2].map(|n| world.counted(&anthropic_key(n)).in_flight_peak);
-    served_by_two_keys(&world, 10).await;
-    assert_eq!(peaks(&world), [1, 1]);
-    let world = world.restart().await;
-    assert_eq!(shin(&world).await["enabled"], true);
-    served_by_two_keys(&world, 10).await;
-    assert_eq!(peaks(&world), [1, 1]);
-    world.post("/api/shin/disable").await.data();
-    assert_eq!(shin(&world).await["enabled"], false);
-    served_by_two_keys(&world, 10).await;
-    assert!(peaks(&world).iter().all(|&peak| peak > 1));
-}
-
-// acceptance 76
-#[tokio::test]
-async fn in_shin_mode_of_a_provider_one_request_is_served_at_a_time_in_all() {
-    let world = Setup::anthropic(2)
-        .sim(|sim| sim.answer.latency_ms = Spread::Fixed(40))
-        .start()
-        .await;
-    let wrong = world
-        .post("/api/shin/enable")
-        .json(&json!({ "mode": "both" }));
-    assert_eq!(wrong.await.error()["code"], "unknown_mode");
-    let mode = json!({ "provider": "anthropic", "mode": "provider" });
-    world.post("/api/shin/enable").json(&mode).await.data();
-    served_by_two_keys(&world, 10).await;
-    let received = world.received();
-    let mut begun: Vec<Duration> = received.iter().map(|request| request.at).collect();
-    begun.sort_unstable();
-    for pair in begun.windows(2) {
-        assert!(pair[1] - pair[0] >= Duration::from_millis(38), "{begun:?}");
-    }
-    let used = [1, 2].map(|number| world.served(&anthropic_key(number)));
-    assert!(used.iter().all(|&served| served > 0), "{used:?}");
 }
