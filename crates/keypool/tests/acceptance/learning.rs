@@ -1,9 +1,10 @@
 //! Group H: what the provider's answers teach of limits that were not declared, or declared wrongly.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keypool_sim::{Dialect, HeaderStyle, Limits, SimConfig, Spread};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::support::{Answer, Api, Setup, World, anthropic_key, eventually, mask};
 
@@ -67,6 +68,27 @@ async fn a_limit_that_nobody_declared_is_learned_from_the_first_answer_and_kept(
         assert!((58..=63).contains(&all), "{api:?}: {all}");
         assert_eq!(upstream_429s(&world), 0, "{api:?}");
     }
+}
+
+// acceptance 65
+#[tokio::test]
+async fn clients_that_ask_again_as_soon_as_they_are_answered_meet_no_429_at_the_limit() {
+    let world = undeclared(Api::Messages, 1, 900)
+        .every_key("rateLimit", &json!({ "requestsPerMinute": 891 }))
+        .start()
+        .await;
+    let end = Instant::now() + Duration::from_secs(4);
+    let mut clients = JoinSet::new();
+    for _ in 0..32 {
+        let client = world.over_http1();
+        clients.spawn(async move {
+            while Instant::now() < end {
+                client.ask(Api::Messages).await.assert_ok();
+            }
+        });
+    }
+    clients.join_all().await;
+    assert_eq!(upstream_429s(&world), 0);
 }
 
 #[tokio::test]
