@@ -72,22 +72,18 @@ impl Gateway {
         if let Some(stdout) = &mut stdout {
             stdout.read_line(&mut line)?;
         }
-        let url = line.trim().strip_prefix(ANNOUNCEMENT).map(str::to_owned);
         let mut gateway = Self {
             url: String::new(),
             child,
             _stdout: stdout,
             directory,
         };
-        gateway.url = url
-            .with_context(|| {
-                format!(
-                    "expected `{ANNOUNCEMENT}…`, got `{line}`; its log: {}",
-                    gateway.log()
-                )
-            })?
-            .trim_end_matches('/')
-            .to_owned();
+        let announced = line.trim().strip_prefix(ANNOUNCEMENT);
+        let url = announced.with_context(|| {
+            let log = gateway.log();
+            format!("expected `{ANNOUNCEMENT}…`, got `{line}`; its log: {log}")
+        })?;
+        url.trim_end_matches('/').clone_into(&mut gateway.url);
         Ok(gateway)
     }
 

@@ -127,7 +127,8 @@ impl Arguments {
             warm_up: Duration::from_secs(warm_up),
             measured: Duration::from_secs(measured),
             seed: self.seed,
-            keypool: self.keypool.clone().unwrap_or(beside),
+            // It runs in a directory of its own.
+            keypool: std::path::absolute(self.keypool.clone().unwrap_or(beside))?,
         })
     }
 
@@ -151,29 +152,29 @@ async fn measure(arguments: &Arguments, rows: &[Scenario]) -> anyhow::Result<Exi
     println!("command  {}", command.join(" "));
     println!("{}", verdict::heading());
     let mut done = Vec::new();
-    let mut missed = Vec::new();
+    let mut broken = Vec::new();
     for group in scenario::side_by_side(rows, arguments.budget) {
-        for row in run_group(group, &extent).await? {
-            let misses = verdict::misses(&row);
+        for measured in run_group(group, &extent).await? {
+            let misses = verdict::misses(&measured);
             if !misses.is_empty() {
-                missed.push(format!("{}: {}", row.scenario, misses.join("; ")));
+                broken.push(format!("{}: {}", measured.scenario, misses.join("; ")));
             }
-            done.push(verdict::json(&row));
+            done.push(verdict::json(&measured));
         }
     }
-    let mut affinity = Vec::new();
+    let mut conversations = Vec::new();
     if arguments.names(AFFINITY) {
         let sides = affinity::run(&extent, arguments.sessions()).await?;
         for side in &sides {
             println!("{}", verdict::affinity_line(side));
-            affinity.push(verdict::affinity_json(side));
+            conversations.push(verdict::affinity_json(side));
         }
         let misses = verdict::affinity_misses(&sides);
-        missed.extend(misses.into_iter().map(|miss| format!("{AFFINITY}: {miss}")));
+        broken.extend(misses.into_iter().map(|miss| format!("{AFFINITY}: {miss}")));
     }
     if let Some(path) = &arguments.json {
         let whole = json!({
-            "command": command, "rows": done, "affinity": affinity, "missed": missed,
+            "command": command, "rows": done, "affinity": conversations, "missed": broken,
         });
         let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
         serde_json::to_writer_pretty(file, &whole)?;
@@ -183,12 +184,12 @@ async fn measure(arguments: &Arguments, rows: &[Scenario]) -> anyhow::Result<Exi
          \x20        below the quotas: all served, wait p99 <= 2 s (7 s for bursts into slices);\n\
          \x20        affinity: hit ratio within 0.02 of one key's, no key above 1.25 of its share"
     );
-    if missed.is_empty() {
+    if broken.is_empty() {
         println!("all targets are met");
         return Ok(ExitCode::SUCCESS);
     }
-    for miss in &missed {
-        println!("MISS     {miss}");
+    for promise in &broken {
+        println!("MISS     {promise}");
     }
     Ok(ExitCode::FAILURE)
 }

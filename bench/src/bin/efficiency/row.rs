@@ -273,7 +273,7 @@ mod tests {
             assert_eq!((now + interval.start).as_secs() % 60, 59);
             assert!(interval.start >= Duration::from_mins(1));
             assert!(interval.start <= Duration::from_secs(121));
-            assert_eq!(interval.end - interval.start, MINUTE);
+            assert_eq!(interval.length(), MINUTE);
         }
     }
 

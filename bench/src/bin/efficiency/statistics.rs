@@ -61,8 +61,12 @@ impl Interval {
         self.start <= at && at < self.end
     }
 
+    pub(crate) fn length(&self) -> Duration {
+        self.end.saturating_sub(self.start)
+    }
+
     fn minutes(&self) -> f64 {
-        self.end.saturating_sub(self.start).as_secs_f64() / 60.0
+        self.length().as_secs_f64() / 60.0
     }
 }
 
@@ -188,8 +192,8 @@ mod tests {
     use crate::scenario::{Declared, Limiter, Traffic};
 
     const INTERVAL: Interval = Interval {
-        start: Duration::from_secs(60),
-        end: Duration::from_secs(120),
+        start: Duration::from_mins(1),
+        end: Duration::from_mins(2),
     };
 
     fn row(load: f64) -> Scenario {

@@ -123,7 +123,7 @@ pub(crate) fn json(row: &Row) -> Value {
     let seen = &row.seen;
     json!({
         "row": row.scenario.to_string(),
-        "measuredSeconds": (row.interval.end - row.interval.start).as_secs_f64(),
+        "measuredSeconds": row.interval.length().as_secs_f64(),
         "warmUpSeconds": row.interval.start.as_secs_f64(),
         "efficiency": seen.efficiency,
         "served": seen.served,
