@@ -48,8 +48,8 @@ struct Arguments {
     /// All 768 rows instead of some fifteen: many hours
     #[arg(long)]
     all: bool,
-    /// Only rows whose name holds this text, of all 768 if none of the chosen ones does; `affinity` for the
-    /// conversations. May be given several times
+    /// Only rows whose name holds this text, of all 768 if none of the default ones does; `affinity` for
+    /// the conversations. May be given several times
     #[arg(long, value_name = "PATTERN")]
     only: Vec<String>,
     /// List the rows and end
@@ -109,15 +109,10 @@ impl Arguments {
         } else {
             scenario::representative()
         };
-        let matching = |rows: Vec<Scenario>| -> Vec<Scenario> {
-            let named = |row: &Scenario| self.names(&row.to_string());
-            rows.into_iter().filter(named).collect()
-        };
-        let rows = matching(chosen);
-        if rows.is_empty() && !self.only.is_empty() {
-            return matching(scenario::all());
+        if self.only.is_empty() {
+            return chosen;
         }
-        rows
+        scenario::named(&chosen, &self.only)
     }
 
     fn extent(&self) -> anyhow::Result<Extent> {

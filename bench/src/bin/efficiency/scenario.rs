@@ -309,6 +309,22 @@ pub(crate) fn all() -> Vec<Scenario> {
     rows
 }
 
+/// The rows whose names hold any of the patterns: for each pattern those of `chosen`, or of the whole grid
+/// when none of `chosen` matches.
+pub(crate) fn named(chosen: &[Scenario], patterns: &[String]) -> Vec<Scenario> {
+    let mut rows: Vec<Scenario> = Vec::new();
+    for pattern in patterns {
+        let holds = |row: &Scenario| row.to_string().contains(pattern.as_str());
+        let mut found: Vec<Scenario> = chosen.iter().copied().filter(holds).collect();
+        if found.is_empty() {
+            found = all().into_iter().filter(holds).collect();
+        }
+        found.retain(|row| !rows.contains(row));
+        rows.extend(found);
+    }
+    rows
+}
+
 /// Cuts rows into groups that run side by side: each as long as its offered requests per second stay
 /// within `budget`. A row above the budget runs alone.
 pub(crate) fn side_by_side(rows: &[Scenario], budget: f64) -> Vec<Vec<Scenario>> {
@@ -379,6 +395,20 @@ mod tests {
         assert_eq!(declared(Declared::None), None);
         assert_eq!(declared(Declared::High).unwrap()["requestsPerMinute"], 360);
         assert_eq!(declared(Declared::Low).unwrap()["tokensPerMinute"], 480_000);
+    }
+
+    #[test]
+    fn each_pattern_finds_default_rows_or_else_rows_of_the_grid() {
+        let names = |patterns: &[&str]| -> Vec<String> {
+            let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+            let rows = named(&representative(), &patterns);
+            rows.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            names(&["50k", "50k-sliding-low-heavy-0.95", "50k-bucket"]),
+            ["50k-bucket-right-steady-2", "50k-sliding-low-heavy-0.95"]
+        );
+        assert!(names(&["nothing"]).is_empty());
     }
 
     #[test]
