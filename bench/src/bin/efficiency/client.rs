@@ -154,11 +154,12 @@ pub(crate) fn filler(bytes: usize) -> String {
     FILLER.chars().cycle().take(bytes).collect()
 }
 
-/// A request that the simulator counts as `tokens` of input.
-pub(crate) fn body(dialect: Dialect, tokens: u64, stream: bool) -> Bytes {
+/// The n-th request, which the simulator counts as `tokens` of input. It begins with its number: requests of
+/// the same words would pass for one conversation, which keeps to one key.
+pub(crate) fn body(dialect: Dialect, number: usize, tokens: u64, stream: bool) -> Bytes {
     let model = model(dialect);
     let head = format!(
-        r#"{{"model":"{model}","max_tokens":{MAX_TOKENS},"stream":{stream},"messages":[{{"role":"user","content":""#
+        r#"{{"model":"{model}","max_tokens":{MAX_TOKENS},"stream":{stream},"messages":[{{"role":"user","content":"{number:08} "#
     );
     let tail = r#""}]}"#;
     let bytes = usize::try_from(tokens)
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn a_body_is_as_large_as_it_says_and_json() {
         for dialect in [Dialect::Anthropic, Dialect::OpenAi] {
-            let body = body(dialect, 1000, true);
+            let body = body(dialect, 7, 1000, true);
             assert_eq!(body.len(), 4000);
             let value: Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(value["max_tokens"], 64);

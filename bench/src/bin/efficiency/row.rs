@@ -190,11 +190,11 @@ async fn offer(
     records: Arc<Mutex<Vec<Record>>>,
 ) {
     let mut open = JoinSet::new();
-    for request in planned {
+    for (number, request) in planned.into_iter().enumerate() {
         tokio::time::sleep_until((start + request.due).into()).await;
         let (client, records) = (client.clone(), Arc::clone(&records));
         open.spawn(async move {
-            let body = client::body(client.dialect(), request.tokens, stream);
+            let body = client::body(client.dialect(), number, request.tokens, stream);
             let sent = start.elapsed();
             let answer = client.send(body, None, stream).await;
             records.lock().push(Record {
