@@ -42,10 +42,10 @@ struct Arguments {
     /// The keypool binary [default: the one beside this program]
     #[arg(long, value_name = "PATH")]
     keypool: Option<PathBuf>,
-    /// A few rows with short warm-ups: two minutes and a half
+    /// Four rows with short warm-ups: about four minutes
     #[arg(long)]
     quick: bool,
-    /// All 768 rows instead of some fifteen: many hours
+    /// All 768 rows instead of fifteen: some seven hours
     #[arg(long)]
     all: bool,
     /// Only rows whose name holds this text, of all 768 if none of the default ones does; `affinity` for
