@@ -43,7 +43,7 @@ fn a_load_that_the_keys_can_bear_fits() {
 fn a_load_beyond_the_keys_needs_more_quotas() {
     let (code, _, complaint) = with_load("120");
     assert_eq!(code, Some(1), "{complaint}");
-    assert!(complaint.contains("more independent quotas"), "{complaint}");
+    assert!(complaint.contains("more independent quota"), "{complaint}");
 }
 
 #[test]

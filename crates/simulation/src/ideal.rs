@@ -85,7 +85,7 @@ impl Meter {
                 at_us: since,
             } => {
                 let rate = *limit / MINUTE_US as f64;
-                *level = (*level + (at_us - *since) as f64 * rate).min(*limit);
+                *level = (*level + (at_us.saturating_sub(*since)) as f64 * rate).min(*limit);
                 *since = at_us;
                 let missing = (cost as f64).min(*limit) - *level;
                 at_us + (missing.max(0.0) / rate).ceil() as u64

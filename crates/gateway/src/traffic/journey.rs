@@ -411,7 +411,7 @@ impl<'a> Journey<'a> {
             return (failure.into_response(dialect, Retry::Unsaid), self.trail);
         }
         let was_dismissed = |(_, refusal): &(_, Refusal)| refusal.reason == RefusalReason::NoRoom;
-        if self.core.is_draining() && self.last_refusal.as_ref().is_some_and(was_dismissed) {
+        if self.means.core.is_draining() && self.last_refusal.as_ref().is_some_and(was_dismissed) {
             // Its time in the queue was cut short.
             return (stopping(dialect), self.trail);
         }
