@@ -375,7 +375,15 @@ impl ClassMeters {
         let rounding = reading.grain.div_ceil(2);
         let rounding = if reading.grain > 1 { rounding } else { 0 };
         let refilled = meter.refill_between(answered.granted_at, now);
-        let most = signed(remaining.saturating_add(rounding).saturating_add(refilled));
+        let most = if !answered.admitted && meter.refills_for(answered.lease) {
+            // What it reserved comes back, and must not make room for it at once: so much was not there.
+            // What has refilled since is less than the next whole unit.
+            let whole = refilled.saturating_sub(1);
+            let left = remaining.saturating_add(rounding).saturating_add(whole);
+            signed(left).saturating_sub(signed(answered.reserved.of(dimension)))
+        } else {
+            signed(remaining.saturating_add(rounding).saturating_add(refilled))
+        };
         let least = signed(remaining)
             .saturating_sub(signed(rounding))
             .saturating_sub(signed(uncertain.of(dimension)));

@@ -86,7 +86,7 @@ pub(crate) fn misses(row: &Row) -> Vec<String> {
     misses
 }
 
-/// The heads of the columns of [`line`].
+/// The heads of the columns of [`line()`].
 pub(crate) fn heading() -> String {
     format!(
         "{:<30} {:>7} {:>13} {:>12} {:>10} {:>5} {:>6} {:>8} {:>8} {:>5}",

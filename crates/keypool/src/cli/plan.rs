@@ -177,15 +177,14 @@ fn quotas(
             .quota_groups
             .iter()
             .position(|(group, _)| Some(group) == key.quota_group.as_ref());
-        let (quota, limits) = match group {
-            Some(group) => (group, simulated(&key.limits)),
-            None => {
-                quotas.push(Quota {
-                    limits: or_assumed(&key.limits, assumed),
-                    group: None,
-                });
-                (quotas.len() - 1, keypool_sim::Limits::NONE)
-            }
+        let (quota, limits) = if let Some(group) = group {
+            (group, simulated(&key.limits))
+        } else {
+            quotas.push(Quota {
+                limits: or_assumed(&key.limits, assumed),
+                group: None,
+            });
+            (quotas.len() - 1, keypool_sim::Limits::NONE)
         };
         let shared = quotas.get(quota).map(|quota| quota.limits);
         if shared == Some(keypool_sim::Limits::NONE) && limits == keypool_sim::Limits::NONE {

@@ -21,7 +21,7 @@ use tokio::runtime::Builder;
 
 use crate::cli::output::say;
 use live_view::{LiveView, Mode};
-use plan::{DECLARED_PER_MINUTE, LIMIT_PER_MINUTE, Plan, USUAL_LIMIT_PER_MINUTE};
+use plan::{LIMIT_PER_MINUTE, Plan, USUAL_LIMIT_PER_MINUTE};
 use report::Report;
 use scene::Scene;
 
@@ -110,11 +110,10 @@ fn introduction(scene: &Scene) -> String {
 keypool demo: no real key; a simulated provider at {}, keypool in front of it at {}.
 
 Scaled: every key may make {LIMIT_PER_MINUTE} requests a minute, not the usual \
-{USUAL_LIMIT_PER_MINUTE}, so that seconds show what minutes
-would. The keys are of different organisations, so their limits add up; keypool is told \
-{DECLARED_PER_MINUTE} for
-each, as a margin. A fresh key has a whole minute's allowance at once. That is used up before the
-clock starts: what is measured is what lasts.
+{USUAL_LIMIT_PER_MINUTE}, so that seconds show what
+minutes would. The keys are of different organisations, so their limits add up. A fresh key has a
+whole minute's allowance at once. That is used up before the clock starts: what is measured is what
+lasts.
 ",
         scene.provider_url(),
         scene.url(),

@@ -14,14 +14,6 @@ pub(super) type KeyNumber = u32;
 /// What each key may do: 15 requests a second.
 pub(super) const LIMIT_PER_MINUTE: u32 = 900;
 
-/// What keypool is told that each key may do: one per cent less, as an operator would leave a
-/// margin.
-///
-/// A request is on its way for a while, so the provider's full bucket begins to refill a little
-/// later than the gateway's. Without the margin, the first request for which both have just enough
-/// would meet a limit.
-pub(super) const DECLARED_PER_MINUTE: u32 = LIMIT_PER_MINUTE - LIMIT_PER_MINUTE / 100;
-
 /// The limit that the guide's examples have, to say how much faster the demo is.
 pub(super) const USUAL_LIMIT_PER_MINUTE: u32 = 50;
 
@@ -97,16 +89,16 @@ pub(super) enum TroubleKind {
 }
 
 impl Plan {
-    /// The whole show: some 20 seconds.
+    /// The whole show: some 25 seconds.
     pub(super) fn standard(seed: u64) -> Self {
         let failing = TroubleKind::Failing {
-            lasts: Duration::from_millis(3500),
+            lasts: Duration::from_secs(3),
         };
         let limited = TroubleKind::Limited { seconds: 2 };
         Self::new(
             seed,
-            [3, 3, 4],
-            7,
+            [3, 3, 3],
+            6,
             [
                 (1000, failing),
                 (2000, limited),

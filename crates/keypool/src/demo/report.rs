@@ -135,8 +135,9 @@ impl Report {
             "\
 SHARE is of the sum of limits, or of what was offered where that is less. 429s: the provider's, for
 limits that keypool knew. WAITS: how many requests waited for room in keypool's queue, or were told
-when to come back. FAILED: clients that got anything else but an answer. P50 / P99 are of answers, without the waits; the provider itself
-takes {} ms, for a stream {} ms. FAILOVER: what was added to the time of the keys that were tried.
+when to come back. FAILED: clients that got anything else but an answer. P50 / P99 are of answers,
+without the waits; the provider itself takes {} ms, for a stream {} ms. FAILOVER: what was added to
+the time of the keys that were tried.
 
 Errors of the provider, caused on purpose or in the table: {}.
 {} requests were answered by another key after one had failed. {} of the answers were streams; all

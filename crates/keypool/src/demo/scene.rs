@@ -25,8 +25,8 @@ use super::answer_check::TEXT;
 use super::http::Http;
 use super::live_view::{LiveView, Sources};
 use super::plan::{
-    ANSWER_TIME, DECLARED_PER_MINUTE, FAILING_OF_TEN, KeyNumber, LIMIT_PER_MINUTE, PIECE_DELAY,
-    Phase, Plan, STREAM_PIECES, Trouble, TroubleKind, secret,
+    ANSWER_TIME, FAILING_OF_TEN, KeyNumber, LIMIT_PER_MINUTE, PIECE_DELAY, Phase, Plan,
+    STREAM_PIECES, Trouble, TroubleKind, secret,
 };
 use super::traffic::{Progress, Traffic, Visit};
 
@@ -173,7 +173,7 @@ impl Scene {
         let key = json!({
             "provider": PROVIDER,
             "key": secret(number),
-            "rateLimit": { "requestsPerMinute": DECLARED_PER_MINUTE },
+            "rateLimit": { "requestsPerMinute": LIMIT_PER_MINUTE },
             "priority": 10,
             "enabled": true,
         });
@@ -253,7 +253,7 @@ fn answers(answer_time: Duration) -> AnswerConfig {
 /// A gateway with one provider and its first key.
 fn gateway_config(listen: SocketAddr, base_url: String, seed: u64) -> GatewayConfig {
     let limits = Limits {
-        requests_per_minute: Some(DECLARED_PER_MINUTE.into()),
+        requests_per_minute: Some(LIMIT_PER_MINUTE.into()),
         ..Limits::default()
     };
     let key = KeyEntry {

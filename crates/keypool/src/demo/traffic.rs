@@ -6,8 +6,8 @@
 //! the providers' own packages do: it tries twice more, when it was told to, and then leaves.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,8 +29,8 @@ const STREAM_EVERY: usize = 3;
 /// Clients that empty the buckets together.
 const DRAINERS: u32 = 32;
 
-/// Who waited this long for room has met empty buckets: a slow start holds back for less, and with a
-/// bucket for every key empty each of the drainers waits longer.
+/// Who waited this long for room has met empty buckets, and all stop: a slow start holds back for less,
+/// while with every key's bucket empty so many drainers wait for longer.
 const EMPTY_AFTER: Duration = Duration::from_millis(300);
 
 /// The clients' side of the demo.
@@ -125,21 +125,23 @@ impl Traffic {
     pub(super) async fn use_up_the_burst(&self, keys: u32) -> Vec<String> {
         // Twice what the keys hold: refilling goes on meanwhile, but not for a whole minute.
         let left = Arc::new(AtomicU32::new(keys.saturating_mul(2 * LIMIT_PER_MINUTE)));
+        let is_empty = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
         for _ in 0..DRAINERS {
             let (traffic, left) = (self.clone(), Arc::clone(&left));
+            let is_empty = Arc::clone(&is_empty);
             clients.spawn(async move {
                 while left
                     .try_update(Relaxed, Relaxed, |left| left.checked_sub(1))
                     .is_ok()
                 {
                     match traffic.ask(false).await {
-                        Reply::Answered(answered) if answered.queued >= EMPTY_AFTER => {
-                            return None;
-                        }
-                        Reply::Answered(_) => {}
-                        Reply::Wait(_) => return None,
+                        Reply::Answered(answered) if answered.queued < EMPTY_AFTER => {}
+                        Reply::Answered(_) | Reply::Wait(_) => is_empty.store(true, Relaxed),
                         Reply::Failed(reason) => return Some(reason),
+                    }
+                    if is_empty.load(Relaxed) {
+                        return None;
                     }
                 }
                 Some("the keys' allowance does not come to an end".to_owned())

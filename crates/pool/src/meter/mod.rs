@@ -367,6 +367,11 @@ impl Meter {
         }
     }
 
+    /// Whether it refills steadily, and gets back what a lease does not use.
+    pub(crate) const fn refills_for(&self, lease: u64) -> bool {
+        matches!(&self.count, Count::Bucket(_)) && lease >= self.since_lease
+    }
+
     /// Whether what a provider said was left at `stated_at` is of the window that is counted now.
     pub(crate) fn is_of_this_window(&self, stated_at: Timestamp, now: Timestamp) -> bool {
         match &self.count {

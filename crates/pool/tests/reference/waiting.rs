@@ -189,6 +189,8 @@ impl World {
                 remaining,
                 tokens,
             } => {
+                // What was granted before it fitted what was known then.
+                self.poll_turns();
                 let count = self.leases.len();
                 if let Some(lease) = self.leases.get(lease % count.max(1)) {
                     let (dimension, factor) = if tokens {
@@ -310,7 +312,7 @@ impl World {
             if counts {
                 assert!(
                     meter.remaining >= 0 && meter.used + meter.reserved <= meter.limit,
-                    "{meter:?}"
+                    "{meter:?} {asked:?}"
                 );
             }
         }
