@@ -196,12 +196,10 @@ impl RunningGateway {
         let bound = self.core.live().config.timeouts.drain;
         self.core.begin_draining();
         self.stop.send_replace(true);
-        let mut waiting_allowed = true;
         while self.open.load(Ordering::Acquire) > 0 && began.elapsed() < bound {
-            if waiting_allowed && began.elapsed() >= bound / 2 {
+            if began.elapsed() >= bound / 2 {
                 // What waits for room still is told so, rather than cut; what got room has the rest of
                 // the time to be answered.
-                waiting_allowed = false;
                 self.core.dismiss_waiting();
             }
             std::thread::sleep(LOOK_EVERY);
