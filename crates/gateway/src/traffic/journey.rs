@@ -106,19 +106,20 @@ impl<'a> Journey<'a> {
     pub(super) async fn run(mut self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
         let targets = self.bound_to(targets);
         let at_once = targets.len() > 1;
-        for target in targets {
+        let mut tried = vec![Vec::new(); targets.len()];
+        for (target, tried) in targets.iter().zip(&mut tried) {
             let patience = if at_once {
                 Patience::None
             } else {
                 Patience::Queue
             };
-            if let Some(response) = self.try_target(target, patience).await {
+            if let Some(response) = self.try_target(target, tried, patience).await {
                 return self.answered(target, response);
             }
         }
         if at_once
-            && let Some(target) = self.first_with_room(targets)
-            && let Some(response) = self.try_target(target, Patience::Queue).await
+            && let Some((target, tried)) = self.first_with_room(targets, &mut tried)
+            && let Some(response) = self.try_target(target, tried, Patience::Queue).await
         {
             return self.answered(target, response);
         }
@@ -158,10 +159,15 @@ impl<'a> Journey<'a> {
     }
 
     /// The target that will have room first, if any will.
-    fn first_with_room<'t>(&self, targets: &'t [Target]) -> Option<&'t Target> {
+    fn first_with_room<'t>(
+        &self,
+        targets: &'t [Target],
+        tried: &'t mut [Vec<KeyId>],
+    ) -> Option<(&'t Target, &'t mut Vec<KeyId>)> {
         let rooms = targets
             .iter()
-            .filter_map(|target| Some((self.room_at(target)?, target)));
+            .zip(tried)
+            .filter_map(|target| Some((self.room_at(target.0)?, target)));
         rooms.min_by_key(|&(at, _)| at).map(|(_, target)| target)
     }
 
@@ -170,16 +176,17 @@ impl<'a> Journey<'a> {
         model_class(kind, self.request.facts.endpoint, &target.model)
     }
 
-    /// Tries the keys of one target, until one answers, none is left, or the request is at fault.
+    /// Tries the keys of one target that were not `tried`, until one answers, none is left, or the request
+    /// is at fault.
     async fn try_target(
         &mut self,
         target: &Target,
+        tried: &mut Vec<KeyId>,
         patience: Patience,
     ) -> Option<Response<AnswerBody>> {
-        let mut tried: Vec<KeyId> = Vec::new();
         let mut same_key_retried = false;
         while !self.is_out_of_attempts() {
-            let settlement = match self.admit(target, &tried, patience).await {
+            let settlement = match self.admit(target, tried, patience).await {
                 Ok(settlement) => settlement,
                 Err(NotAdmitted::SecretGone(key)) => {
                     tried.push(key);
@@ -304,12 +311,16 @@ impl<'a> Journey<'a> {
         if !queue.enabled || patience == Patience::None {
             return None;
         }
+        let patience_left = queue.max_wait.saturating_sub(self.trail.queued);
+        if patience_left.is_zero() {
+            return None;
+        }
         let tenant = self.request.tenant;
         Some(Wait {
             until: self
                 .request
                 .deadline
-                .min(self.means.core.time.now() + queue.max_wait),
+                .min(self.means.core.time.now() + patience_left),
             since: self.request.arrived,
             urgency: self.request.urgency,
             tenant: keypool_wire::session_hash(tenant.name),
