@@ -58,6 +58,7 @@ pub(super) struct KeyChange {
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body, which is read field by field")]
 pub(super) struct LimitsBody {
+    requests_per_second: Option<u64>,
     requests_per_minute: Option<u64>,
     tokens_per_minute: Option<u64>,
     input_tokens_per_minute: Option<u64>,

@@ -63,6 +63,7 @@ pub(super) struct KeySettings {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RateLimit {
+    requests_per_second: Option<u64>,
     requests_per_minute: Option<u64>,
     tokens_per_minute: Option<u64>,
     input_tokens_per_minute: Option<u64>,
@@ -225,6 +226,7 @@ impl KeySettings {
 impl RateLimit {
     fn of(limits: &Limits) -> Self {
         Self {
+            requests_per_second: limits.requests_per_second,
             requests_per_minute: limits.requests_per_minute,
             tokens_per_minute: limits.tokens_per_minute,
             input_tokens_per_minute: limits.input_tokens_per_minute,

@@ -308,11 +308,17 @@ fn key_labels(provider: &ProviderView, key: &KeyView) -> [(&'static str, String)
     ]
 }
 
-/// What a meter counts, and of which models: of all that have no meter of their own, or of a class.
+/// What a meter counts, and of which models: of those that have no meter of their own, of a class, or of
+/// the one class that a provider has for all.
 fn meter_labels(meter: &keypool_pool::MeterSnapshot) -> [(&'static str, String); 2] {
+    let class = match meter.model_class.as_deref() {
+        None => "",
+        Some("") => "all",
+        Some(class) => class,
+    };
     [
         ("dimension", meter.dimension.to_string()),
-        ("model_class", meter.model_class.clone().unwrap_or_default()),
+        ("model_class", class.to_owned()),
     ]
 }
 
