@@ -72,7 +72,8 @@ pub(crate) struct Alert {
     pub(crate) key: String,
     /// The key's id.
     pub(crate) id: String,
-    /// What it is about: `key-invalid`, `out-of-credit`, `key-expired` or `health-low`.
+    /// What it is about: `key-invalid`, `out-of-credit`, `key-expired`, `health-low`,
+    /// `limit-corrected`, `foreign-use` or `shared-quota`.
     pub(crate) kind: &'static str,
     /// What happened, for people.
     pub(crate) message: String,

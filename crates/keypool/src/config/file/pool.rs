@@ -63,10 +63,10 @@ pub(crate) struct QueueFile {
     /// never.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(crate) keep_alive: Option<u64>,
-    /// How many may wait per provider.
+    /// How many may wait at one provider.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(crate) max_length: u64,
-    /// Most bytes that the bodies of waiting requests may hold in memory together.
+    /// Most bytes that the bodies of requests that wait at one provider may hold in memory together.
     #[schemars(range(min = 0, max = 1_099_511_627_776_u64))]
     pub(crate) max_bytes: u64,
 }
@@ -179,7 +179,7 @@ pub(crate) struct KeyFile {
     pub(crate) expires_at: Option<String>,
 }
 
-/// Limits of a key or a quota group. A dimension left out is not limited.
+/// Limits of a key or a quota group. A dimension left out is limited as soon as the provider states a limit.
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct RateLimitFile {
@@ -198,10 +198,10 @@ pub(crate) struct RateLimitFile {
     /// Output tokens per minute.
     #[schemars(range(min = 1, max = 100_000_000_000_u64))]
     pub(crate) output_tokens_per_minute: Option<u64>,
-    /// Requests per day (UTC).
+    /// Requests per day, which ends when the provider's does: at midnight in UTC, for Gemini in US Pacific time.
     #[schemars(range(min = 1, max = 100_000_000_000_u64))]
     pub(crate) requests_per_day: Option<u64>,
-    /// Tokens per day (UTC).
+    /// Tokens per day, as above.
     #[schemars(range(min = 1, max = 100_000_000_000_u64))]
     pub(crate) tokens_per_day: Option<u64>,
     /// Requests at the same time.
