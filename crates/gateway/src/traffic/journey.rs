@@ -215,7 +215,9 @@ impl<'a> Journey<'a> {
                 Cure::None => {
                     self.suspicions.clear();
                     let dialect = self.request.facts.endpoint.dialect();
-                    return Some(failure.into_response(dialect, Retry::Unsaid));
+                    let response = failure.into_response(dialect, Retry::Unsaid);
+                    trace_unserved(&self.request.facts, &self.trail, target, &response);
+                    return Some(response);
                 }
                 Cure::SameKeyOnce => same_key_retried = true,
                 // The pool holds it back until it has room again.
@@ -401,15 +403,7 @@ impl<'a> Journey<'a> {
         let facts = self.request.facts.clone();
         let (response, trail) = self.last_word(targets);
         if let Some(target) = targets.last() {
-            facts.trace(&TraceEnd {
-                provider: &target.provider.name,
-                model: &target.model,
-                usage: None,
-                status: response.status().as_u16(),
-                attempts: trail.attempts,
-                queued: trail.queued,
-                latency: Duration::ZERO,
-            });
+            trace_unserved(&facts, &trail, target, &response);
         }
         (response, trail)
     }
@@ -479,6 +473,24 @@ impl<'a> Journey<'a> {
             Some(refusal) => room_at(&refusal),
         }
     }
+}
+
+/// Tells whoever records traces of a request that got an error instead of an answer.
+fn trace_unserved(
+    facts: &RequestFacts,
+    trail: &Trail,
+    target: &Target,
+    response: &Response<AnswerBody>,
+) {
+    facts.trace(&TraceEnd {
+        provider: &target.provider.name,
+        model: &target.model,
+        usage: None,
+        status: response.status().as_u16(),
+        attempts: trail.attempts,
+        queued: trail.queued,
+        latency: Duration::ZERO,
+    });
 }
 
 /// When there will be room. The next probe of a dead key promises none.
