@@ -10,7 +10,8 @@ use bytes::Bytes;
 use futures_util::stream::unfold;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::Instant;
 
 use super::envelope::{ApiError, Failure};
 use super::request::{Params, ProviderQuery, providers};
@@ -59,33 +60,37 @@ pub(super) async fn trace(
     Ok(response)
 }
 
-/// The next line; `None` ends the stream, so that a stop need not wait for listeners to leave.
+/// The next line; `None` ends the stream: on a stop once all records so far are out, so that the stop need
+/// not wait for listeners to leave.
 async fn next(
     core: &Core,
     subscription: &mut TraceSubscription,
     provider: Option<&str>,
 ) -> Option<Bytes> {
-    let mut silent = std::time::Duration::ZERO;
+    let receiver = &mut subscription.receiver;
+    // Records of other providers do not break the silence.
+    let silent_until = Instant::now() + limits::EVENT_KEEP_ALIVE;
     loop {
-        if core.is_draining() {
-            return None;
-        }
-        let received =
-            tokio::time::timeout(limits::EVENT_DRAIN_CHECK, subscription.receiver.recv());
-        match received.await {
-            Ok(Ok(record)) if provider.is_none_or(|wanted| wanted == record.provider) => {
-                let mut line = serde_json::to_vec(&*record).ok()?;
-                line.push(b'\n');
-                return Some(line.into());
+        let record = match receiver.try_recv() {
+            Ok(record) => record,
+            Err(TryRecvError::Lagged(_)) => continue,
+            Err(TryRecvError::Closed) => return None,
+            Err(TryRecvError::Empty) if core.is_draining() => return None,
+            Err(TryRecvError::Empty) if Instant::now() >= silent_until => {
+                return Some(Bytes::from_static(b"\n"));
             }
-            Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}
-            Ok(Err(RecvError::Closed)) => return None,
-            Err(_) => {
-                silent += limits::EVENT_DRAIN_CHECK;
-                if silent >= limits::EVENT_KEEP_ALIVE {
-                    return Some(Bytes::from_static(b"\n"));
+            Err(TryRecvError::Empty) => {
+                match tokio::time::timeout(limits::EVENT_DRAIN_CHECK, receiver.recv()).await {
+                    Ok(Ok(record)) => record,
+                    Ok(Err(RecvError::Lagged(_))) | Err(_) => continue,
+                    Ok(Err(RecvError::Closed)) => return None,
                 }
             }
+        };
+        if provider.is_none_or(|wanted| wanted == record.provider) {
+            let mut line = serde_json::to_vec(&*record).ok()?;
+            line.push(b'\n');
+            return Some(line.into());
         }
     }
 }
