@@ -248,7 +248,7 @@ impl<'a> Journey<'a> {
             Admitted::Waiting(waiting) => {
                 let began = self.means.core.time.now();
                 let turn = match self.means.hold_open {
-                    Some(hold_open) if self.request.facts.peek.stream => {
+                    Some(hold_open) if self.request.facts.is_streamed() => {
                         hold_open.watch(waiting.turn()).await
                     }
                     _ => waiting.turn().await,

@@ -61,6 +61,11 @@ pub(crate) struct TraceEnd<'a> {
 }
 
 impl RequestFacts {
+    /// Whether a stream is asked for where one can be had.
+    pub(crate) const fn is_streamed(&self) -> bool {
+        self.peek.stream && self.endpoint.streams()
+    }
+
     /// Tells whoever records traces how the request ended.
     pub(crate) fn trace(&self, end: &TraceEnd<'_>) {
         let Some(begin) = &self.trace else {
