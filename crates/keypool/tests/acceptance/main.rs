@@ -21,6 +21,7 @@ mod endpoints;
 mod failover;
 mod faults;
 mod health;
+mod held_open;
 mod learning;
 mod lifecycle;
 mod operations;
