@@ -32,5 +32,6 @@ mod routing;
 mod security;
 mod strategies;
 mod tenants;
+mod traces;
 mod turns;
 mod waiting;

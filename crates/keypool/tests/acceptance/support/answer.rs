@@ -115,6 +115,22 @@ impl OpenAnswer {
         }
     }
 
+    /// The next line that is not empty, which must come.
+    pub(crate) async fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                let line = String::from_utf8(line).unwrap();
+                if line.trim().is_empty() {
+                    continue;
+                }
+                return line;
+            }
+            let more = self.chunk().await.expect("the stream broke");
+            assert!(more, "the stream ended");
+        }
+    }
+
     /// Reads to the end, whatever that is.
     pub(crate) async fn ending(mut self) -> Ending {
         let broken = loop {
