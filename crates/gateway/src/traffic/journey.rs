@@ -79,6 +79,9 @@ const PROVIDER_GONE: Refusal = Refusal {
     retry_at: None,
 };
 
+/// Tells a client under which name the logs know its request.
+pub(super) const REQUEST_ID_HEADER: &str = "x-keypool-request-id";
+
 /// Why no attempt can be made.
 enum NotAdmitted {
     /// The pool has no key for it now.
@@ -510,7 +513,7 @@ impl Trail {
                 headers.insert(HeaderName::from_static(name), value);
             }
         };
-        set("x-keypool-request-id", request_id);
+        set(REQUEST_ID_HEADER, request_id);
         set("x-keypool-attempts", &self.attempts.to_string());
         set("x-keypool-queued-ms", &self.queued.as_millis().to_string());
         if let Some((provider, mask)) = &self.served_by {

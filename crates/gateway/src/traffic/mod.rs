@@ -15,7 +15,7 @@ mod settlement;
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use keypool_wire::{Endpoint, OwnError};
 
@@ -28,7 +28,7 @@ use crate::upstream::UpstreamClient;
 use deferred::{HoldOpen, Pending, held_open};
 pub(crate) use failure::upstream_headers;
 pub(crate) use headers::{ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
-use journey::{Journey, Means, Trail};
+use journey::{Journey, Means, REQUEST_ID_HEADER, Trail};
 pub(crate) use models::list_models;
 pub(crate) use quota_headers::QuotaHeaders;
 use request::{Arrival, ClientRequest};
@@ -40,18 +40,41 @@ pub(crate) async fn serve(
     endpoint: Endpoint,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
-    let Some(after) = core.live().config.queue.keep_alive else {
-        return answer(core, upstream, endpoint, request, None).await;
+    let arrival = Arrival {
+        id: core.measurements.next_request_id(),
+        at: core.time.now(),
     };
+    let Some(after) = core.live().config.queue.keep_alive else {
+        return answer(core, upstream, endpoint, arrival, request, None).await;
+    };
+    let shown = core
+        .live()
+        .config
+        .answer_headers
+        .then(|| arrival.id.clone());
     let hold_open = Arc::new(HoldOpen::new(after));
     let (core, upstream, raised) = (core.clone(), upstream.clone(), hold_open.clone());
-    let mut pending: Pending =
-        Box::pin(
-            async move { answer(&core, &upstream, endpoint, request, Some(&*hold_open)).await },
-        );
+    let mut pending: Pending = Box::pin(async move {
+        answer(
+            &core,
+            &upstream,
+            endpoint,
+            arrival,
+            request,
+            Some(&*hold_open),
+        )
+        .await
+    });
     tokio::select! {
         response = &mut pending => response,
-        () = raised.raised() => held_open(endpoint, pending),
+        () = raised.raised() => {
+            let mut response = held_open(endpoint, pending);
+            if let Some(id) = shown.and_then(|id| HeaderValue::from_str(&id).ok()) {
+                // Of the rest of what an answer tells nothing is known yet.
+                response.headers_mut().insert(REQUEST_ID_HEADER, id);
+            }
+            response
+        }
     }
 }
 
@@ -59,13 +82,10 @@ async fn answer(
     core: &Core,
     upstream: &UpstreamClient,
     endpoint: Endpoint,
+    arrival: Arrival,
     request: Request<Incoming>,
     hold_open: Option<&HoldOpen>,
 ) -> Response<AnswerBody> {
-    let arrival = Arrival {
-        id: core.measurements.next_request_id(),
-        at: core.time.now(),
-    };
     let (id, arrived) = (arrival.id.clone(), arrival.at);
     let live = core.live();
     let served = serve_arrival(

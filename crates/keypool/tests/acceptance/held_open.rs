@@ -36,6 +36,7 @@ async fn occupied(world: &World, api: Api) -> JoinHandle<Answer> {
 async fn sign_of_life(answer: &mut OpenAnswer, api: Api) {
     assert_eq!(answer.status, 200, "{api:?}");
     assert_eq!(answer.headers["content-type"], "text/event-stream");
+    assert!(answer.headers.contains_key("x-keypool-request-id"));
     let event = answer.event().await;
     assert!(is_sign_of_life(&event, api), "{api:?}: {event:?}");
 }
