@@ -154,7 +154,9 @@ impl<'a> ClientRequest<'a> {
         let session = named.or(peek.session).or(begins);
         let session = session.map(|session| in_namespace(tenant.name, session));
         let urgency = options.urgency.unwrap_or(tenant.urgency);
-        let trace = traces.is_on().then(|| TraceBegin {
+        // Counting tokens uses none, so it is no part of a load.
+        let is_load = endpoint != Endpoint::CountTokens;
+        let trace = (is_load && traces.is_on()).then(|| TraceBegin {
             hub: traces.clone(),
             at: arrival.at,
             tenant: tenant.name.to_owned(),

@@ -162,6 +162,22 @@ async fn a_request_leaves_one_record_however_many_attempts_it_took_and_however_i
 }
 
 #[tokio::test]
+async fn counting_tokens_uses_none_and_leaves_no_record() {
+    let world = Setup::anthropic(1).start().await;
+    let mut records = recorder(&world, "").await;
+    let body = Api::Messages.body_of("how long is this?");
+    let counted = world
+        .post("/v1/messages/count_tokens")
+        .header("anthropic-version", "2023-06-01")
+        .json(&body)
+        .await;
+    counted.assert_ok();
+    world.ask(Api::Messages).await.assert_ok();
+    let record = record(&mut records).await;
+    assert!(record["outputTokens"].as_u64().unwrap() > 0, "{record}");
+}
+
+#[tokio::test]
 async fn a_record_says_how_long_its_request_waited() {
     let world = one_at_a_time(100).start().await;
     let mut records = recorder(&world, "").await;
