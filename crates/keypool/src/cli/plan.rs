@@ -4,6 +4,7 @@
 //! requests a minute says that the load needs one more quota like theirs, and exits with 1.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use keypool_gateway::GatewayConfig;
@@ -136,8 +137,12 @@ fn scenario(
         window: None,
     };
     scenario.traffic = traffic;
-    scenario.patience_ms =
-        u64::try_from(gateway.retry.deadline.as_millis()).unwrap_or(scenario.patience_ms);
+    let patience = if gateway.queue.enabled {
+        gateway.queue.max_wait.min(gateway.retry.deadline)
+    } else {
+        Duration::ZERO
+    };
+    scenario.patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
     scenario.checks = Checks {
         grants_every: 0,
         queue_every: 0,
