@@ -1,8 +1,9 @@
 //! What must hold in every run, and what a month of traffic costs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
-use keypool_sim::{Algorithm, Limits};
+use keypool_sim::{Algorithm, Fault, FaultWindow, Limits};
 use keypool_simulation::{
     Arrivals, Checks, Declared, Pattern, Provider, Scenario, Sessions, efficiency, run,
 };
@@ -101,6 +102,44 @@ fn secretly_shared_quotas_are_found_out() {
     let report = run(&scenario);
     assert!(report.alerts.contains_key("SharedQuota"), "{report:#?}");
     assert!(report.limited_share() < 0.02, "{report:#?}");
+}
+
+/// Keys that fail one twentieth of the time, each by itself: in every hour three minutes of nothing but
+/// 500s, at an instant drawn by chance.
+fn failing_keys(keys: usize) -> Scenario {
+    const HOURS: u64 = 48;
+    let mut scenario = Scenario::steady(keys, Limits::NONE).minutes(HOURS * 60);
+    scenario.warm_up_ms = 0;
+    scenario.checks = Checks::LIGHT;
+    scenario.traffic.arrivals = Arrivals::PerMinute {
+        rate: 30.0,
+        pattern: Pattern::Poisson,
+    };
+    let mut rng = fastrand::Rng::with_seed(67);
+    for key in &mut scenario.keys {
+        key.faults = (0..HOURS)
+            .map(|hour| {
+                let from = Duration::from_secs(hour * 3600 + rng.u64(0..57 * 60));
+                FaultWindow::between(from, from + Duration::from_mins(3), Fault::status(500))
+            })
+            .collect();
+    }
+    scenario
+}
+
+// acceptance 67
+#[test]
+fn more_keys_that_fail_at_times_are_rarely_missed_together() {
+    let uptime = |keys| {
+        let report = run(&failing_keys(keys));
+        assert!(report.requests > 80_000);
+        report.answered * 100_000 / report.requests
+    };
+    let (one, three, five) = (uptime(1), uptime(3), uptime(5));
+    println!("answered of 100,000: with 1 key {one}, with 3 {three}, with 5 {five}");
+    assert!(one < 97_000, "the schedule does not hurt: {one}");
+    assert!(three >= 99_000, "{three}");
+    assert!(five >= 99_900, "{five}");
 }
 
 #[test]
