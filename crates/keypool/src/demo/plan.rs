@@ -89,7 +89,7 @@ pub(super) enum TroubleKind {
 }
 
 impl Plan {
-    /// The whole show: some 25 seconds.
+    /// The whole show: some 23 seconds.
     pub(super) fn standard(seed: u64) -> Self {
         let failing = TroubleKind::Failing {
             lasts: Duration::from_secs(3),
@@ -97,7 +97,7 @@ impl Plan {
         let limited = TroubleKind::Limited { seconds: 2 };
         Self::new(
             seed,
-            [3, 3, 3],
+            [3, 2, 2],
             6,
             [
                 (1000, failing),
