@@ -103,6 +103,9 @@ pub struct QueueConfig {
 pub struct RetryConfig {
     /// Most attempts; `None` means as many as there are keys and fallbacks.
     pub max_attempts: Option<NonZeroU32>,
+    /// How often a request may be sent again whose body had been sent and whose answer did not come: the
+    /// provider may have worked on it, and may bill it twice. `None` means as often as there are keys.
+    pub max_replays: Option<u32>,
     /// Time from the request's arrival after which no further attempt begins.
     pub deadline: Duration,
 }
@@ -209,6 +212,7 @@ impl Default for RetryConfig {
     fn default() -> Self {
         Self {
             max_attempts: None,
+            max_replays: None,
             deadline: Duration::from_mins(10),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use keypool_pool::{ErrorNote, KeyId, KeyState, Output, ProbeResult, Timestamp};
+use keypool_pool::{BreakerState, ErrorNote, KeyId, KeyState, Output, ProbeResult, Timestamp};
 use keypool_wire::{Dialect, KeyVerdict, Scheme};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -143,6 +143,19 @@ impl Driver {
                 self.events.publish(&provider.name, &mask, output);
                 tracing::error!(target: POOL_LOG, provider = %provider.name, key = %mask,
                     "alert: {}", alert.message);
+            }
+            Output::BreakerChanged(change) => {
+                self.events.publish(&provider.name, "", output);
+                let model = change.model.as_deref().map(keypool_wire::excerpt);
+                let model = model.unwrap_or_else(|| "all".to_owned());
+                let (from, to, reason) = (change.from, change.to, &change.reason);
+                if to == BreakerState::Open {
+                    tracing::error!(target: POOL_LOG, provider = %provider.name, %model,
+                        "alert: the circuit breaker is {to} (was {from}): {reason}");
+                } else {
+                    tracing::info!(target: POOL_LOG, provider = %provider.name, %model,
+                        "the circuit breaker is {to} (was {from}): {reason}");
+                }
             }
             Output::Probe(key) => {
                 tracing::debug!(target: POOL_LOG, provider = %provider.name, key = %mask(*key),

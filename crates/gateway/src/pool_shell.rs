@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use keypool_pool::{
     Admission, Charge, Demand, Lease, Outcome, Output, Pool, Refusal, Timestamp, Turn, Verdict,
@@ -26,6 +26,8 @@ pub(crate) struct SharedPool {
     time: Arc<dyn TimeSource>,
     outputs: mpsc::UnboundedSender<Output>,
     alarm: Arc<Alarm>,
+    /// Whether the pool wants to hear of every request that is served.
+    troubled: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -117,7 +119,14 @@ impl SharedPool {
                 set_for: AtomicU64::new(0),
                 moved: Notify::new(),
             }),
+            troubled: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the pool wants to hear of every request that is served; known without its lock.
+    #[must_use]
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed)
     }
 
     /// The clock that this pool lives by.
@@ -142,6 +151,10 @@ impl SharedPool {
             let _ = self.outputs.send(output);
         }
         let next = inner.pool.poll_timeout().map(|(at, _)| at);
+        if inner.pool.is_troubled() != self.is_troubled() {
+            self.troubled
+                .store(inner.pool.is_troubled(), Ordering::Relaxed);
+        }
         drop(inner);
         if let Some(at) = next {
             self.alarm.advance_to(at);

@@ -157,3 +157,50 @@ pub const CONCURRENCY_WINDOW_IDLE: Duration = Duration::from_mins(1);
 /// How long each pace is kept after a provider said that traffic grows too fast: long enough for
 /// its own average to follow.
 pub const PACE_STEP: Duration = Duration::from_secs(30);
+
+/// Times that all keys are tried for one request, the first time included.
+pub const ROUNDS_MAX: u32 = 3;
+
+/// The longest pause before the second round over all keys; the one before the third is twice as long.
+/// The pause itself is drawn evenly from nothing to this, so that requests which failed together do not
+/// come back together.
+pub const ROUND_PAUSE: Duration = Duration::from_millis(250);
+
+/// Attempts beyond the first of each request that a pool may make without one success, for each key.
+pub const RETRY_STOCK_PER_KEY: u64 = 100;
+
+/// The same for all keys of a pool together.
+pub const RETRY_STOCK_MAX: u64 = 1000;
+
+/// Such attempts that each second adds.
+pub const RETRIES_PER_SECOND: u64 = 10;
+
+/// How far back a circuit breaker looks.
+pub const BREAKER_WINDOW_SECONDS: usize = 10;
+
+/// Requests below which it does not judge.
+pub const BREAKER_SAMPLES_MIN: u64 = 10;
+
+/// How long it stays open the first time; twice as long after each failed trial.
+pub const BREAKER_OPEN_FIRST: Duration = Duration::from_secs(5);
+
+/// How long it stays open at most.
+pub const BREAKER_OPEN_MAX: Duration = Duration::from_mins(1);
+
+/// A request that tries whether the trouble is over, and of which nothing is heard for so long, lets
+/// another try.
+pub const BREAKER_PROBE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Models with a circuit breaker of their own at one time. Clients choose model names; beyond them no
+/// further one is watched until one of them is calm.
+pub const BREAKERS_MAX: usize = 256;
+
+/// How long a degraded key that fails again is left out, the first time; twice as long each further time
+/// without a success. Other keys serve meanwhile.
+pub const REST_FIRST: Duration = Duration::from_secs(1);
+
+/// How long such a key is left out at most.
+pub const REST_MAX: Duration = Duration::from_secs(30);
+
+/// How long an operator is not told again that a provider refuses most keys.
+pub const MASS_REFUSAL_SILENCE: Duration = Duration::from_hours(1);

@@ -28,6 +28,9 @@ pub struct Demand<'a> {
     /// State of an account that it carries (sealed reasoning, ids of earlier answers or files), by hash:
     /// only the quota that made it understands it.
     pub state: &'a [u64],
+    /// Whether it is an attempt after one that failed for want of neither quota nor credit. Such attempts
+    /// are bounded, so that a provider in trouble is not flooded.
+    pub is_retry: bool,
     /// Whether and how it waits when there is no room; `None` refuses at once.
     pub wait: Option<Wait>,
 }

@@ -6,7 +6,9 @@
 //! | event | score | state |
 //! |---|---|---|
 //! | success | +1 | a trial passes |
-//! | fault | −5 | degraded below 70, until above 80 or five minutes without an error |
+//! | fault that is the key's | −5 | degraded below 70, until above 80 or five minutes without an error |
+//! | such a fault while degraded | −5 | as before, and left out for 1, 2, 4, up to 30 s |
+//! | refused, not yet confirmed | – | unavailable and probed at once |
 //! | 429 | −5 if declared limits should have foreseen it | rate-limited until the reset |
 //! | key refused | 0 | unavailable; probed after 1, 5, 30 probe intervals, then every 60 |
 //! | out of credit | – | unavailable until it returns; else probed every 60 intervals |
@@ -20,7 +22,7 @@
 
 use std::time::Duration;
 
-use crate::bounds::{DEGRADED_RECOVERY, PROBE_INTERVAL_MIN, PROBE_SCHEDULE};
+use crate::bounds::{DEGRADED_RECOVERY, PROBE_INTERVAL_MIN, PROBE_SCHEDULE, REST_FIRST, REST_MAX};
 use crate::cooldown::Cooldown;
 use crate::id::KeyId;
 use crate::output::WakeReason;
@@ -38,6 +40,8 @@ const HEALTHY_ABOVE: u8 = 80;
 /// Why a key is unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OutageCause {
+    /// Refused; another key or a probe will tell whether it is dead.
+    Suspected,
     Invalid,
     OutOfCredit,
 }
@@ -49,12 +53,17 @@ struct Outage {
     ends_at: Option<Timestamp>,
     next_probe: Timestamp,
     failed_probes: usize,
+    /// Whether a probe was asked for since it went out for this cause. What one from before finds does not
+    /// count: that a key may list models says little when it may do nothing else.
+    probed: bool,
 }
 
 impl Outage {
     fn schedule_probe(&mut self, now: Timestamp, interval: Duration) {
         let last = PROBE_SCHEDULE.len() - 1;
         let step = match self.cause {
+            // The first probe was at once.
+            OutageCause::Suspected => self.failed_probes.saturating_sub(1).min(last),
             OutageCause::Invalid => self.failed_probes.min(last),
             OutageCause::OutOfCredit => last,
         };
@@ -70,6 +79,9 @@ pub(crate) struct Health {
     expired: bool,
     last_error_at: Timestamp,
     cooldown: Cooldown,
+    /// Until when a degraded key that failed again is left out.
+    rests_until: Option<Timestamp>,
+    rests_in_a_row: u32,
     outage: Option<Outage>,
     trial: Trial,
     probe_interval: Duration,
@@ -95,6 +107,8 @@ impl Health {
             expired: false,
             last_error_at: Timestamp::default(),
             cooldown: Cooldown::default(),
+            rests_until: None,
+            rests_in_a_row: 0,
             outage: None,
             trial: Trial::Passed,
             probe_interval: probe_interval.max(PROBE_INTERVAL_MIN),
@@ -121,8 +135,33 @@ impl Health {
         self.expired
     }
 
+    /// Until when the provider's refusal keeps it out.
     pub(crate) const fn cooling_until(&self) -> Option<Timestamp> {
         self.cooldown.until()
+    }
+
+    /// Until when it is left out, by the provider's refusal or for its own faults.
+    pub(crate) fn left_out_until(&self) -> Option<Timestamp> {
+        self.cooldown.until().max(self.rests_until)
+    }
+
+    /// Whether it was refused, and its probe is under way that will tell whether it is dead.
+    pub(crate) fn awaits_first_probe(&self) -> bool {
+        self.outage.is_some_and(|outage| {
+            outage.cause == OutageCause::Suspected && outage.failed_probes == 0
+        })
+    }
+
+    /// Whether it is known to be dead.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.outage
+            .is_some_and(|outage| outage.cause == OutageCause::Invalid)
+    }
+
+    /// Whether it was refused and waits for confirmation.
+    pub(crate) fn is_suspected(&self) -> bool {
+        self.outage
+            .is_some_and(|outage| outage.cause == OutageCause::Suspected)
     }
 
     pub(crate) fn next_probe(&self) -> Option<Timestamp> {
@@ -138,7 +177,10 @@ impl Health {
     }
 
     pub(crate) const fn is_out(&self) -> bool {
-        self.expired || self.outage.is_some() || self.cooldown.until().is_some()
+        self.expired
+            || self.outage.is_some()
+            || self.cooldown.until().is_some()
+            || self.rests_until.is_some()
     }
 
     pub(crate) const fn is_on_trial(&self) -> bool {
@@ -155,6 +197,7 @@ impl Health {
             self.degraded = false;
         }
         self.cooldown.succeeded(granted_at);
+        self.rests_in_a_row = 0;
         self.trial.ended(lease, true);
     }
 
@@ -164,9 +207,16 @@ impl Health {
         self.trial.ended(lease, answered);
     }
 
-    pub(crate) fn faulted(&mut self, now: Timestamp, lease: u64) {
+    /// A fault was the key's. A degraded key that fails again is left out for a while, if it `may_rest`
+    /// because others serve meanwhile.
+    pub(crate) fn faulted(&mut self, now: Timestamp, may_rest: bool) {
+        let was_degraded = self.degraded;
         self.penalise(now);
-        self.trial.ended(lease, false);
+        if was_degraded && may_rest && self.rests_until.is_none() {
+            let rest = REST_FIRST.saturating_mul(1 << self.rests_in_a_row.min(8));
+            self.rests_until = Some(now + rest.min(REST_MAX));
+            self.rests_in_a_row = self.rests_in_a_row.saturating_add(1);
+        }
     }
 
     fn penalise(&mut self, now: Timestamp) {
@@ -206,19 +256,30 @@ impl Health {
         self.cooldown.extend(until);
     }
 
-    /// The key was refused. A key that is out already keeps its schedule of probes.
-    pub(crate) fn invalid(&mut self, now: Timestamp, lease: u64) {
+    /// The key was refused, which may be a mistake: it is left out until that is known. False when it is
+    /// out already.
+    pub(crate) fn suspected(&mut self, now: Timestamp) -> bool {
+        self.last_error_at = now;
+        let is_news = self.outage.is_none();
+        if is_news {
+            self.go_out(now, OutageCause::Suspected, None);
+        }
+        is_news
+    }
+
+    /// The key is dead. One that is out for that already keeps its schedule of probes.
+    pub(crate) fn invalid(&mut self, now: Timestamp) {
         self.score = 0;
         self.last_error_at = now;
-        self.trial.ended(lease, false);
-        if !matches!(
-            self.outage,
-            Some(Outage {
-                cause: OutageCause::Invalid,
-                ..
-            })
-        ) {
-            self.go_out(now, OutageCause::Invalid, None);
+        match &mut self.outage {
+            Some(outage) if outage.cause == OutageCause::Invalid => {}
+            Some(outage) if outage.cause == OutageCause::Suspected => {
+                outage.cause = OutageCause::Invalid;
+                outage.probed = false;
+                outage.failed_probes = 0;
+                outage.schedule_probe(now, self.probe_interval);
+            }
+            _ => self.go_out(now, OutageCause::Invalid, None),
         }
     }
 
@@ -233,10 +294,7 @@ impl Health {
             }) => {
                 *known = (*known).max(ends_at);
             }
-            Some(Outage {
-                cause: OutageCause::Invalid,
-                ..
-            }) => {}
+            Some(_) => {}
         }
     }
 
@@ -246,6 +304,7 @@ impl Health {
             ends_at,
             next_probe: now,
             failed_probes: 0,
+            probed: cause == OutageCause::Suspected,
         };
         outage.schedule_probe(now, self.probe_interval);
         self.outage = Some(outage);
@@ -254,27 +313,42 @@ impl Health {
 
     /// A probe passed. Without an outage it says nothing new.
     pub(crate) fn probe_passed(&mut self) {
-        if self.outage.is_some() {
+        if self.outage.is_some_and(|outage| outage.probed) {
             self.come_back();
         }
     }
 
     fn come_back(&mut self) {
+        let was_suspected = self.is_suspected();
+        self.rests_until = None;
         self.outage = None;
-        self.score = self.score.max(DEGRADED_BELOW);
-        self.degraded = false;
+        if !was_suspected {
+            self.score = self.score.max(DEGRADED_BELOW);
+            self.degraded = false;
+        }
         self.trial = Trial::Wanted;
     }
 
     pub(crate) fn probe_failed(&mut self, now: Timestamp) {
-        if let Some(outage) = &mut self.outage {
+        if let Some(outage) = self.outage.as_mut().filter(|outage| outage.probed) {
             outage.failed_probes += 1;
             outage.schedule_probe(now, self.probe_interval);
         }
     }
 
+    /// A probe told nothing. A key that is only suspected is given another chance by it.
     pub(crate) fn probe_inconclusive(&mut self, now: Timestamp) {
+        match &mut self.outage {
+            Some(outage) if outage.cause == OutageCause::Suspected => self.come_back(),
+            Some(outage) => outage.schedule_probe(now, self.probe_interval),
+            None => {}
+        }
+    }
+
+    /// A probe is under way: if nothing is heard of it, the next is due as after an inconclusive one.
+    fn expect_probe(&mut self, now: Timestamp) {
         if let Some(outage) = &mut self.outage {
+            outage.probed = true;
             outage.schedule_probe(now, self.probe_interval);
         }
     }
@@ -284,7 +358,7 @@ impl Health {
         if self.expired {
             return false;
         }
-        self.probe_inconclusive(now);
+        self.expect_probe(now);
         self.outage.is_some()
     }
 
@@ -320,6 +394,11 @@ impl Health {
             self.score = self.score.max(HEALTHY_ABOVE + 1);
             elapsed.reason = Some("five minutes without an error");
         }
+        if self.rests_until.is_some_and(|until| until <= now) {
+            self.rests_until = None;
+            self.trial = Trial::Wanted;
+            elapsed.reason = Some("it is tried again");
+        }
         if self.cooldown.elapse(now) {
             self.trial = Trial::Wanted;
             elapsed.reason = Some("its reset time has come");
@@ -333,10 +412,11 @@ impl Health {
                 && outage.ends_at.is_none()
                 && outage.next_probe <= now
             {
-                // If the result never comes, the next one is due as after an inconclusive one.
-                outage.schedule_probe(now, self.probe_interval);
                 elapsed.probe = true;
             }
+        }
+        if elapsed.probe {
+            self.expect_probe(now);
         }
         if !self.expired && expires_at.is_some_and(|at| at <= now) {
             self.expired = true;
@@ -361,6 +441,8 @@ impl Health {
         [
             self.cooldown
                 .until()
+                .map(|at| (at, WakeReason::CooldownEnds(key))),
+            self.rests_until
                 .map(|at| (at, WakeReason::CooldownEnds(key))),
             outage_end.map(|at| (at, WakeReason::CreditReturns(key))),
             probe.map(|at| (at, WakeReason::ProbeDue(key))),

@@ -29,7 +29,10 @@ mod snapshot;
 mod trace;
 
 mod bars;
+mod breaker;
+mod breakers;
 mod cooldown;
+mod course;
 mod estimate;
 mod flow;
 mod group;
@@ -42,6 +45,7 @@ mod meters;
 mod ramp;
 mod recent;
 mod record;
+mod retry_budget;
 mod trial;
 mod unit;
 
@@ -57,25 +61,29 @@ mod slab;
 mod timers;
 
 pub use admin::{AdminError, Applied, Command, Edit, KeyPatch};
+pub use breaker::BreakerState;
 pub use config::{
     AffinityConfig, ConfigError, KeyConfig, PoolConfig, Priority, PriorityOutOfRange, QueueConfig,
     Sequential, Window,
 };
+pub use course::{Course, Failed, Next};
 pub use day_rule::DayRule;
 pub use demand::{Demand, Wait};
 pub use explain::{BarReason, Explanation, Standing};
 pub use id::{KeyId, ParseKeyIdError};
 pub use lease::Lease;
 pub use limits::{Dimension, Limits};
-pub use outcome::{Charge, CooldownScope, ErrorNote, FaultKind, Outcome, Usage, Verdict};
-pub use output::{Alert, AlertKind, Output, ProbeResult, StateChange, WakeReason};
+pub use outcome::{
+    Charge, CooldownScope, ErrorNote, FaultKind, Outcome, Suspicion, Usage, Verdict,
+};
+pub use output::{Alert, AlertKind, BreakerChange, Output, ProbeResult, StateChange, WakeReason};
 pub use pool::Pool;
 pub use queue::WaiterId;
 pub use refusal::{Admission, Refusal, RefusalReason, Turn};
 pub use report::{QuotaOwner, QuotaReading};
 pub use snapshot::{
-    AffinityCounts, AffinitySnapshot, ErrorCounts, GroupSnapshot, KeySnapshot, KeyState,
-    MeterSnapshot, PoolSnapshot, QueueSnapshot,
+    AffinityCounts, AffinitySnapshot, BreakerSnapshot, ErrorCounts, GroupSnapshot, KeySnapshot,
+    KeyState, MeterSnapshot, PoolSnapshot, QueueSnapshot,
 };
 pub use strategy::{ParseStrategyError, Strategy};
 pub use time::Timestamp;

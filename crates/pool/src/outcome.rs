@@ -79,6 +79,30 @@ pub enum Verdict {
     },
     /// This key may not use this model: barred for it alone.
     ModelDenied,
+    /// The key may be at fault, the request, or the provider: no effect on its score until
+    /// [`Pool::handle_served`](crate::Pool::handle_served) tells that another key did better. A key that
+    /// was refused is left out meanwhile, and probed.
+    Suspected(Suspicion),
+}
+
+/// What a key is suspected of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Suspicion {
+    /// A fault: if it was the key's, score −5.
+    Fault(FaultKind),
+    /// The provider refused the key: if it is dead, as [`Verdict::Invalid`].
+    Invalid,
+    /// The provider does not know the model: if others may use it, as [`Verdict::ModelDenied`].
+    ModelDenied,
+}
+
+impl Suspicion {
+    /// Whether the provider may have worked on the request, so that sending it again may be billed twice.
+    #[must_use]
+    pub const fn may_have_run(self) -> bool {
+        matches!(self, Self::Fault(FaultKind::Timeout | FaultKind::Reset))
+    }
 }
 
 /// A fault that may be the key's.
@@ -89,7 +113,9 @@ pub enum FaultKind {
     ServerError,
     /// No answer, or no progress, in time.
     Timeout,
-    /// The connection failed or broke.
+    /// No connection could be made, so that the provider never saw the request.
+    Unreachable,
+    /// The connection broke after the request was sent.
     Reset,
     /// An answer that cannot be understood.
     Garbage,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::breaker::BreakerState;
 use crate::id::KeyId;
 use crate::outcome::ErrorNote;
 use crate::snapshot::KeyState;
@@ -19,6 +20,22 @@ pub enum Output {
     Probe(KeyId),
     /// Something an operator should know.
     Alert(Alert),
+    /// A circuit breaker opened, lets a request try, or closed.
+    BreakerChanged(BreakerChange),
+}
+
+/// A circuit breaker's state before and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BreakerChange {
+    /// The model it is about; `None` for the provider as a whole.
+    pub model: Option<String>,
+    /// What it was.
+    pub from: BreakerState,
+    /// What it is.
+    pub to: BreakerState,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// A key's state before and after.
@@ -65,6 +82,8 @@ pub enum AlertKind {
     ForeignUse,
     /// Keys that were counted as independent share one quota.
     SharedQuota,
+    /// The provider refuses most keys at once.
+    MostKeysRefused,
 }
 
 /// What a probe found.

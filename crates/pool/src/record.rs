@@ -2,7 +2,7 @@
 
 use crate::bounds::ERROR_MESSAGE_MAX;
 use crate::latency::Latencies;
-use crate::outcome::{ErrorNote, FaultKind, Outcome, Usage, Verdict};
+use crate::outcome::{ErrorNote, FaultKind, Outcome, Suspicion, Usage, Verdict};
 use crate::snapshot::ErrorCounts;
 use crate::time::Timestamp;
 
@@ -40,18 +40,29 @@ impl Record {
         let counts = &mut self.counts;
         match verdict {
             Verdict::Success => &mut self.successes,
-            Verdict::ClientError => &mut counts.client_error,
+            Verdict::ClientError | Verdict::Suspected(Suspicion::ModelDenied) => {
+                &mut counts.client_error
+            }
             Verdict::Cancelled => &mut counts.cancelled,
             Verdict::Overloaded => &mut counts.overloaded,
-            Verdict::Fault(FaultKind::ServerError) => &mut counts.server_error,
-            Verdict::Fault(FaultKind::Timeout) => &mut counts.timeout,
-            Verdict::Fault(FaultKind::Reset) => &mut counts.reset,
-            Verdict::Fault(FaultKind::Garbage) => &mut counts.garbage,
+            Verdict::Fault(fault) | Verdict::Suspected(Suspicion::Fault(fault)) => match fault {
+                FaultKind::ServerError => &mut counts.server_error,
+                FaultKind::Timeout => &mut counts.timeout,
+                FaultKind::Unreachable => &mut counts.unreachable,
+                FaultKind::Reset => &mut counts.reset,
+                FaultKind::Garbage => &mut counts.garbage,
+            },
             Verdict::RateLimited { .. } => &mut counts.rate_limited,
-            Verdict::Invalid => &mut counts.invalid,
+            Verdict::Invalid | Verdict::Suspected(Suspicion::Invalid) => &mut counts.invalid,
             Verdict::OutOfCredit { .. } => &mut counts.out_of_credit,
             Verdict::ModelDenied => &mut counts.model_denied,
         }
+    }
+
+    /// What was counted as a client's mistake was a refusal of the model for this key.
+    pub(crate) const fn was_denied(&mut self) {
+        self.counts.client_error = self.counts.client_error.saturating_sub(1);
+        self.counts.model_denied = self.counts.model_denied.saturating_add(1);
     }
 
     pub(crate) fn note_error(&mut self, now: Timestamp, note: &ErrorNote) {

@@ -41,8 +41,9 @@ pub struct Refusal {
     /// It is exact for meters and cool-downs, provided that nothing is given back before. Where
     /// only the end of a request in flight can make room it is
     /// [`CONCURRENCY_RETRY`](crate::bounds::CONCURRENCY_RETRY) from now, for unavailable keys the
-    /// next probe, and for [`RefusalReason::AllTried`] the instant at which a tried key has room
-    /// for a fresh attempt.
+    /// next probe, for [`RefusalReason::AllTried`] the instant at which a tried key has room
+    /// for a fresh attempt, and for [`RefusalReason::BreakerOpen`] the instant at which a request may try
+    /// (`None` when an operator decides that).
     ///
     /// In pools of more than [`REFUSAL_MEMORY_ABOVE`](crate::bounds::REFUSAL_MEMORY_ABOVE) keys it
     /// may be early, but never late.
@@ -74,6 +75,10 @@ pub enum RefusalReason {
     TooLarge,
     /// All such keys are out of quota, cooling down, or busy.
     NoRoom,
+    /// Too many attempts failed of late: no key was looked at.
+    RetriesSpent,
+    /// The circuit breaker of the provider or the model is open: no key was looked at.
+    BreakerOpen,
 }
 
 impl fmt::Display for RefusalReason {
@@ -89,6 +94,8 @@ impl fmt::Display for RefusalReason {
             }
             Self::TooLarge => "the request is larger than any key's limit",
             Self::NoRoom => "no key has room now",
+            Self::RetriesSpent => "too many attempts have failed of late",
+            Self::BreakerOpen => "the circuit breaker is open",
         })
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::breaker::BreakerState;
 use crate::config::{AffinityConfig, KeyConfig};
 use crate::limits::Dimension;
 use crate::outcome::{ErrorNote, Usage};
@@ -173,7 +174,9 @@ pub struct ErrorCounts {
     pub server_error: u64,
     /// No answer or no progress in time.
     pub timeout: u64,
-    /// Connections that failed or broke.
+    /// Connections that could not be made.
+    pub unreachable: u64,
+    /// Connections that broke.
     pub reset: u64,
     /// Answers that could not be understood.
     pub garbage: u64,
@@ -199,6 +202,7 @@ impl ErrorCounts {
     pub const fn errors(&self) -> u64 {
         self.server_error
             + self.timeout
+            + self.unreachable
             + self.reset
             + self.garbage
             + self.overloaded
@@ -207,6 +211,26 @@ impl ErrorCounts {
             + self.out_of_credit
             + self.model_denied
     }
+}
+
+/// A circuit breaker at one instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BreakerSnapshot {
+    /// The model that it watches; `None` for the provider as a whole.
+    pub model: Option<String>,
+    /// Whether requests go through.
+    pub state: BreakerState,
+    /// Whether an operator opened it; then only an operator closes it.
+    pub forced: bool,
+    /// When an open one lets a request try.
+    pub open_until: Option<Timestamp>,
+    /// Requests of the last ten seconds.
+    pub requests: u64,
+    /// Those of them that no key served.
+    pub failures: u64,
+    /// How often it has opened.
+    pub times_opened: u64,
 }
 
 /// One meter at one instant.

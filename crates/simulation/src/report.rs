@@ -127,6 +127,8 @@ pub struct Report {
     pub quotas: Vec<QuotaReport>,
     /// What operators were alerted of, in all.
     pub alerts: BTreeMap<String, u64>,
+    /// How often a circuit breaker opened.
+    pub breakers_opened: u64,
     /// Changes of keys' states, in all.
     pub state_changes: u64,
     /// Probes, in all.

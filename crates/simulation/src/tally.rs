@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use keypool_pool::{AlertKind, ErrorCounts, FaultKind, Outcome, Timestamp, Usage, Verdict};
+use keypool_pool::{
+    AlertKind, BreakerChange, BreakerState, ErrorCounts, FaultKind, Outcome, Suspicion, Timestamp,
+    Usage, Verdict,
+};
 use keypool_sim::model::Usage as SimUsage;
 use keypool_sim::{Counters, Dimension};
 use keypool_wire::Peek;
@@ -72,6 +75,7 @@ pub(crate) struct Tally {
     consumed: Vec<Consumed>,
     pub(crate) keys: Vec<KeyTally>,
     alerts: BTreeMap<String, u64>,
+    breakers_opened: u64,
     pub(crate) state_changes: u64,
     pub(crate) probes: u64,
     pub(crate) wakes: u64,
@@ -107,6 +111,7 @@ impl Tally {
             consumed: vec![Consumed::default(); scenario.quotas.len()],
             keys: vec![KeyTally::default(); scenario.keys.len()],
             alerts: BTreeMap::new(),
+            breakers_opened: 0,
             state_changes: 0,
             probes: 0,
             wakes: 0,
@@ -137,15 +142,20 @@ impl Tally {
         let errors = &mut key.errors;
         let count = match outcome.verdict {
             Verdict::Success => &mut key.successes,
-            Verdict::ClientError => &mut errors.client_error,
+            Verdict::ClientError | Verdict::Suspected(Suspicion::ModelDenied) => {
+                &mut errors.client_error
+            }
             Verdict::Cancelled => &mut errors.cancelled,
             Verdict::Overloaded => &mut errors.overloaded,
-            Verdict::Fault(FaultKind::ServerError) => &mut errors.server_error,
-            Verdict::Fault(FaultKind::Timeout) => &mut errors.timeout,
-            Verdict::Fault(FaultKind::Reset) => &mut errors.reset,
-            Verdict::Fault(FaultKind::Garbage) => &mut errors.garbage,
+            Verdict::Fault(fault) | Verdict::Suspected(Suspicion::Fault(fault)) => match fault {
+                FaultKind::ServerError => &mut errors.server_error,
+                FaultKind::Timeout => &mut errors.timeout,
+                FaultKind::Unreachable => &mut errors.unreachable,
+                FaultKind::Reset => &mut errors.reset,
+                FaultKind::Garbage => &mut errors.garbage,
+            },
             Verdict::RateLimited { .. } => &mut errors.rate_limited,
-            Verdict::Invalid => &mut errors.invalid,
+            Verdict::Invalid | Verdict::Suspected(Suspicion::Invalid) => &mut errors.invalid,
             Verdict::OutOfCredit { .. } => &mut errors.out_of_credit,
             Verdict::ModelDenied => &mut errors.model_denied,
         };
@@ -241,6 +251,10 @@ impl Tally {
             End::Left => self.left += 1,
             End::Failed(why) => *self.failures.entry(why).or_default() += 1,
         }
+    }
+
+    pub(crate) fn breaker(&mut self, change: &BreakerChange) {
+        self.breakers_opened += u64::from(change.to == BreakerState::Open);
     }
 
     pub(crate) fn alert(&mut self, kind: AlertKind) {
@@ -340,6 +354,7 @@ impl Tally {
             keys,
             quotas,
             alerts: self.alerts,
+            breakers_opened: self.breakers_opened,
             state_changes: self.state_changes,
             probes: self.probes,
             wakes: self.wakes,

@@ -5,9 +5,10 @@
 //! told by the compiler.
 
 use keypool_pool::{
-    CooldownScope, Dimension, FaultKind, QuotaOwner, QuotaReading, Timestamp, Verdict,
+    CooldownScope, Dimension, Failed, FaultKind, QuotaOwner, QuotaReading, Suspicion, Timestamp,
+    Verdict,
 };
-use keypool_wire::{Counted, Headers, KeyVerdict, Period, Scope};
+use keypool_wire::{Counted, Headers, Judgement, KeyVerdict, Period, RequestVerdict, Scope};
 
 /// The headers of a simulated answer.
 pub(crate) struct SimHeaders<'a>(pub(crate) &'a [(&'static str, String)]);
@@ -64,31 +65,40 @@ fn fnv(text: &str) -> u64 {
     })
 }
 
-/// What a judgement says about the key; `None` for a mere suspicion.
-pub(crate) fn verdict(judged: &KeyVerdict) -> Option<Verdict> {
+/// What a judgement says of the key and of the request.
+pub(crate) fn meaning(judged: &Judgement, status: u16) -> (Verdict, Failed) {
+    let suspected = |suspicion| (Verdict::Suspected(suspicion), Failed::Suspected(suspicion));
     let instant = |micros: Option<u64>| micros.map(Timestamp::from_unix_micros);
-    Some(match *judged {
-        KeyVerdict::Blameless => Verdict::ClientError,
-        KeyVerdict::Overloaded => Verdict::Overloaded,
-        KeyVerdict::Fault => Verdict::Fault(FaultKind::ServerError),
-        KeyVerdict::Suspect => return None,
+    let (verdict, failed) = match judged.key {
+        KeyVerdict::Blameless => (Verdict::ClientError, Failed::Key),
+        KeyVerdict::Overloaded => (Verdict::Overloaded, Failed::Overloaded),
+        KeyVerdict::Fault if status == 504 => suspected(Suspicion::Fault(FaultKind::Timeout)),
+        KeyVerdict::Fault => suspected(Suspicion::Fault(FaultKind::ServerError)),
+        KeyVerdict::Suspect => suspected(Suspicion::ModelDenied),
+        KeyVerdict::Invalid => suspected(Suspicion::Invalid),
         KeyVerdict::RateLimited {
             until_unix_micros,
             scope,
-        } => Verdict::RateLimited {
-            until: instant(until_unix_micros),
-            scope: scope_of(scope),
-        },
-        KeyVerdict::Invalid => Verdict::Invalid,
+        } => {
+            let until = instant(until_unix_micros);
+            let scope = scope_of(scope);
+            (Verdict::RateLimited { until, scope }, Failed::Quota)
+        }
         KeyVerdict::OutOfCredit {
             until_unix_micros,
             scope,
-        } => Verdict::OutOfCredit {
-            until: instant(until_unix_micros),
-            scope: scope_of(scope),
-        },
-        KeyVerdict::ModelDenied => Verdict::ModelDenied,
-    })
+        } => {
+            let until = instant(until_unix_micros);
+            let scope = scope_of(scope);
+            (Verdict::OutOfCredit { until, scope }, Failed::Key)
+        }
+        KeyVerdict::ModelDenied => (Verdict::ModelDenied, Failed::Key),
+    };
+    match judged.request {
+        RequestVerdict::NextKey => (verdict, failed),
+        RequestVerdict::SameKeyOnce => (verdict, Failed::Conflict),
+        RequestVerdict::Client => (verdict, Failed::Request),
+    }
 }
 
 const fn scope_of(scope: Scope) -> CooldownScope {

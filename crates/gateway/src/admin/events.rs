@@ -40,7 +40,8 @@ pub(super) async fn alerts(State(core): State<Arc<Core>>) -> Answer<Alerts> {
     }))
 }
 
-/// State changes (`state`) and alerts (`alert`) as server-sent events from now on. A listener that
+/// State changes of keys (`state`) and of circuit breakers (`breaker`), and alerts (`alert`), as server-sent
+/// events from now on. A listener that
 /// does not keep up gets `lagged` with the number of events it missed.
 #[utoipa::path(
     get, path = "/api/events", tag = "events",
@@ -96,6 +97,7 @@ fn written(event: &Event) -> SseEvent {
     match event {
         Event::Changed(change) => sse("state", Some(change.sequence), change),
         Event::Alert(alert) => sse("alert", Some(alert.sequence), alert),
+        Event::Breaker(change) => sse("breaker", Some(change.sequence), change),
     }
 }
 

@@ -244,6 +244,7 @@ impl KeyMetrics {
         let errors_by_class = BTreeMap::from([
             ("serverError", classes.server_error),
             ("timeout", classes.timeout),
+            ("unreachable", classes.unreachable),
             ("reset", classes.reset),
             ("garbage", classes.garbage),
             ("overloaded", classes.overloaded),

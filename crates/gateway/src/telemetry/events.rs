@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use keypool_pool::{AlertKind, KeyState, Output};
+use keypool_pool::{AlertKind, BreakerChange, BreakerState, KeyState, Output};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::broadcast;
@@ -34,6 +34,29 @@ pub(crate) enum Event {
     Changed(Change),
     /// An operator should know.
     Alert(Alert),
+    /// A circuit breaker's state is another.
+    Breaker(BreakerChanged),
+}
+
+/// A circuit breaker's state before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BreakerChanged {
+    /// Place among all events since the start.
+    pub(crate) sequence: u64,
+    /// RFC 3339.
+    pub(crate) at: String,
+    /// The provider.
+    pub(crate) provider: String,
+    /// The model; absent for the provider as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<String>,
+    /// What it was.
+    pub(crate) from: &'static str,
+    /// What it is.
+    pub(crate) to: &'static str,
+    /// Why, for people.
+    pub(crate) reason: String,
 }
 
 /// A key's state before and after.
@@ -58,7 +81,7 @@ pub(crate) struct Change {
     pub(crate) reason: String,
 }
 
-/// Something that an operator should know about a key.
+/// Something that an operator should know about a key or a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Alert {
@@ -66,14 +89,16 @@ pub(crate) struct Alert {
     pub(crate) sequence: u64,
     /// RFC 3339.
     pub(crate) at: String,
-    /// The key's provider.
+    /// The provider.
     pub(crate) provider: String,
-    /// The key, masked.
-    pub(crate) key: String,
+    /// The key, masked; absent where it is about the provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
     /// The key's id.
-    pub(crate) id: String,
-    /// What it is about: `key-invalid`, `out-of-credit`, `key-expired`, `health-low`,
-    /// `limit-corrected`, `foreign-use` or `shared-quota`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    /// What it is about: `key-invalid`, `most-keys-refused`, `out-of-credit`, `key-expired`, `health-low`,
+    /// `limit-corrected`, `foreign-use`, `shared-quota` or `breaker-open`.
     pub(crate) kind: &'static str,
     /// What happened, for people.
     pub(crate) message: String,
@@ -105,6 +130,20 @@ impl Events {
         let at = || format!("{:.3}", jiff::Timestamp::now());
         let event = match output {
             Output::Probe(_) => return,
+            Output::BreakerChanged(change) => {
+                if change.to == BreakerState::Open {
+                    self.send(Event::Alert(self.breaker_alert(&provider, change)));
+                }
+                Event::Breaker(BreakerChanged {
+                    sequence: self.next.fetch_add(1, Ordering::Relaxed),
+                    at: at(),
+                    provider,
+                    model: change.model.clone(),
+                    from: change.from.as_str(),
+                    to: change.to.as_str(),
+                    reason: change.reason.clone(),
+                })
+            }
             Output::StateChanged(change) => Event::Changed(Change {
                 sequence: self.next.fetch_add(1, Ordering::Relaxed),
                 at: at(),
@@ -119,12 +158,32 @@ impl Events {
                 sequence: self.next.fetch_add(1, Ordering::Relaxed),
                 at: at(),
                 provider,
-                key,
-                id: alert.key.to_string(),
+                key: Some(key),
+                id: Some(alert.key.to_string()),
                 kind: kind_name(alert.kind),
                 message: alert.message.clone(),
             }),
         };
+        self.send(event);
+    }
+
+    fn breaker_alert(&self, provider: &str, change: &BreakerChange) -> Alert {
+        let of = change.model.as_deref().map_or_else(
+            || "the provider".to_owned(),
+            |model| format!("model {}", keypool_wire::excerpt(model)),
+        );
+        Alert {
+            sequence: self.next.fetch_add(1, Ordering::Relaxed),
+            at: format!("{:.3}", jiff::Timestamp::now()),
+            provider: provider.to_owned(),
+            key: None,
+            id: None,
+            kind: "breaker-open",
+            message: format!("the circuit breaker of {of} is open: {}", change.reason),
+        }
+    }
+
+    fn send(&self, event: Event) {
         if let Event::Alert(alert) = &event {
             let mut alerts = self.alerts.lock();
             if alerts.len() == limits::ALERTS_KEPT {
@@ -162,6 +221,7 @@ fn kind_name(kind: AlertKind) -> &'static str {
         AlertKind::LimitCorrected => "limit-corrected",
         AlertKind::ForeignUse => "foreign-use",
         AlertKind::SharedQuota => "shared-quota",
+        AlertKind::MostKeysRefused => "most-keys-refused",
     }
 }
 
@@ -190,10 +250,10 @@ mod tests {
         };
         assert_eq!(events.alerts(), std::slice::from_ref(&heard));
         assert_eq!(
-            (heard.kind, heard.key.as_str()),
-            ("key-invalid", "sk-a****key1")
+            (heard.kind, heard.key.as_deref()),
+            ("key-invalid", Some("sk-a****key1"))
         );
-        assert_eq!(heard.id, "key_000000000007");
+        assert_eq!(heard.id.as_deref(), Some("key_000000000007"));
     }
 
     #[test]

@@ -1,11 +1,15 @@
-//! An attempt that failed before its answer began: who is to blame, what it costs, what comes next.
+//! An attempt that failed before its answer began: what it says of the key and of the request, what it
+//! costs, and what the client is told if nothing cures it.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::response::Parts;
-use http::{HeaderMap, Response};
-use keypool_pool::{Charge, CooldownScope, ErrorNote, FaultKind, KeyId, Timestamp, Usage, Verdict};
+use http::{HeaderMap, Response, StatusCode};
+use keypool_pool::{
+    Charge, CooldownScope, ErrorNote, Failed, FaultKind, KeyId, Suspicion, Timestamp, Usage,
+    Verdict,
+};
 use keypool_wire::{
     Headers, Judgement, KeyVerdict, OwnError, RequestVerdict, Scope, StreamError, judge,
 };
@@ -25,33 +29,12 @@ pub(super) struct Failure {
     pub mask: String,
     /// A stable code: why it failed.
     pub code: String,
-    /// What can be done for the request.
-    pub cure: Cure,
+    /// What it means for the request.
+    pub failed: Failed,
     /// What kind of trouble it was, should it reach the client.
     pub kind: FailureKind,
     /// What the client is answered if nothing cures it.
     answer: FailureAnswer,
-    /// Set when the key is blamed only if another key serves the same request.
-    suspicion: Option<Suspicion>,
-}
-
-/// A lease whose key is blamed only if another key serves the same request. Dropped, it leaves the
-/// key alone.
-#[derive(Debug)]
-struct Suspicion {
-    settlement: Option<Box<Settlement>>,
-    code: String,
-}
-
-/// What can be done for a request whose attempt failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cure {
-    /// Another key may serve it.
-    OtherKey,
-    /// The same key may, once more.
-    SameKeyOnce,
-    /// Nothing: the request itself is at fault.
-    None,
 }
 
 /// Kinds of trouble, as a client would be told of them.
@@ -136,7 +119,8 @@ impl Failure {
             code: "upstream_unreachable",
             message: "the provider could not be reached".to_owned(),
         };
-        Self::faulted(settlement, FaultKind::Reset, Charge::Nothing, own, reason)
+        let fault = FaultKind::Unreachable;
+        Self::faulted(settlement, fault, Charge::Nothing, own, reason)
     }
 
     /// Nothing came in time.
@@ -205,17 +189,19 @@ impl Failure {
         }
     }
 
-    /// Another key served the same request: so the key, and not the request, was at fault.
-    pub(super) fn confirm_suspicion(&mut self) {
-        if let Some(suspicion) = self.suspicion.take() {
-            suspicion.confirm();
-        }
+    /// Whether it is the client's mistake, so that the provider works.
+    #[must_use]
+    pub(super) fn is_client_s(&self) -> bool {
+        self.kind == FailureKind::Request
     }
 
-    /// Whether its key is blamed only if another key does better.
+    /// Whether the client is told that the service is unavailable for now.
     #[must_use]
-    pub(super) fn is_suspicion(&self) -> bool {
-        self.suspicion.is_some()
+    pub(super) fn is_temporary(&self) -> bool {
+        match &self.answer {
+            FailureAnswer::Upstream(parts, _) => parts.status == StatusCode::SERVICE_UNAVAILABLE,
+            FailureAnswer::Own(error) => error.status == 503,
+        }
     }
 
     fn from_judgement(
@@ -224,37 +210,29 @@ impl Failure {
         status: Option<u16>,
         answer: FailureAnswer,
     ) -> Self {
-        let cure = match judged.request {
-            RequestVerdict::NextKey => Cure::OtherKey,
-            RequestVerdict::SameKeyOnce => Cure::SameKeyOnce,
-            RequestVerdict::Client => Cure::None,
+        let (verdict, failed) = meaning_of(&judged, status);
+        let failure = Self {
+            key: settlement.key.id,
+            mask: settlement.key.mask.clone(),
+            code: judged.code.clone(),
+            failed,
+            kind: kind_of(&judged.key, status),
+            answer,
         };
         let note = ErrorNote {
             status,
-            code: judged.code.clone(),
+            code: judged.code,
             message: judged.message,
         };
-        let mut failure = Self {
-            key: settlement.key.id,
-            mask: settlement.key.mask.clone(),
-            code: judged.code,
-            cure,
-            kind: kind_of(&judged.key, status),
-            answer,
-            suspicion: None,
-        };
-        match verdict_of(&judged.key) {
-            Some(verdict) => settle(
-                settlement,
-                Blame {
-                    verdict,
-                    charge: Charge::RequestOnly,
-                    note,
-                    grew_too_fast: judged.growth,
-                },
-            ),
-            None => failure.suspicion = Some(Suspicion::new(settlement, note.code)),
-        }
+        settle(
+            settlement,
+            Blame {
+                verdict,
+                charge: Charge::RequestOnly,
+                note,
+                grew_too_fast: judged.growth,
+            },
+        );
         failure
     }
 
@@ -265,6 +243,7 @@ impl Failure {
         own: OwnError,
         reason: &str,
     ) -> Self {
+        let suspicion = Suspicion::Fault(fault);
         let note = ErrorNote {
             status: None,
             code: own.code.to_owned(),
@@ -274,64 +253,23 @@ impl Failure {
             key: settlement.key.id,
             mask: settlement.key.mask.clone(),
             code: own.code.to_owned(),
-            cure: Cure::OtherKey,
+            failed: Failed::Suspected(suspicion),
             kind: match fault {
                 FaultKind::Timeout => FailureKind::Timeout,
                 _ => FailureKind::Broken,
             },
             answer: FailureAnswer::Own(own),
-            suspicion: None,
         };
         settle(
             settlement,
             Blame {
-                verdict: Verdict::Fault(fault),
+                verdict: Verdict::Suspected(suspicion),
                 charge,
                 note,
                 grew_too_fast: false,
             },
         );
         failure
-    }
-}
-
-impl Suspicion {
-    fn new(settlement: Settlement, code: String) -> Self {
-        Self {
-            settlement: Some(Box::new(settlement)),
-            code,
-        }
-    }
-
-    fn confirm(mut self) {
-        self.end(Verdict::ModelDenied, "another key served this model");
-    }
-
-    fn end(&mut self, verdict: Verdict, message: &str) {
-        let Some(settlement) = self.settlement.take() else {
-            return;
-        };
-        let code = std::mem::take(&mut self.code);
-        let note = ErrorNote {
-            status: None,
-            code,
-            message: message.to_owned(),
-        };
-        settle(
-            *settlement,
-            Blame {
-                verdict,
-                charge: Charge::RequestOnly,
-                note,
-                grew_too_fast: false,
-            },
-        );
-    }
-}
-
-impl Drop for Suspicion {
-    fn drop(&mut self) {
-        self.end(Verdict::ClientError, "no other key served it either");
     }
 }
 
@@ -343,12 +281,44 @@ fn settle(settlement: Settlement, blame: Blame) {
     });
 }
 
-/// The pool's verdict; `None` for a suspicion that waits for confirmation.
-pub(super) fn verdict_of(verdict: &KeyVerdict) -> Option<Verdict> {
+/// What a judgement says of the key, and of the request. What may be the key's fault is a suspicion until
+/// another key has served the request.
+fn meaning_of(judged: &Judgement, status: Option<u16>) -> (Verdict, Failed) {
+    let (verdict, failed) = match judged.key {
+        KeyVerdict::Blameless => (Verdict::ClientError, Failed::Key),
+        KeyVerdict::Overloaded => (Verdict::Overloaded, Failed::Overloaded),
+        KeyVerdict::Fault => suspected(Suspicion::Fault(server_fault(status))),
+        KeyVerdict::Suspect => suspected(Suspicion::ModelDenied),
+        KeyVerdict::Invalid => suspected(Suspicion::Invalid),
+        KeyVerdict::RateLimited { .. } => (verdict_of(&judged.key), Failed::Quota),
+        KeyVerdict::OutOfCredit { .. } | KeyVerdict::ModelDenied => {
+            (verdict_of(&judged.key), Failed::Key)
+        }
+    };
+    match judged.request {
+        RequestVerdict::NextKey => (verdict, failed),
+        RequestVerdict::SameKeyOnce => (verdict, Failed::Conflict),
+        RequestVerdict::Client => (verdict, Failed::Request),
+    }
+}
+
+const fn suspected(suspicion: Suspicion) -> (Verdict, Failed) {
+    (Verdict::Suspected(suspicion), Failed::Suspected(suspicion))
+}
+
+fn server_fault(status: Option<u16>) -> FaultKind {
+    if status == Some(504) {
+        FaultKind::Timeout
+    } else {
+        FaultKind::ServerError
+    }
+}
+
+/// The pool's verdict where no other key will be tried, so that nothing can confirm a suspicion.
+pub(super) fn verdict_of(verdict: &KeyVerdict) -> Verdict {
     let at = |micros: Option<u64>| micros.map(Timestamp::from_unix_micros);
-    Some(match *verdict {
-        KeyVerdict::Suspect => return None,
-        KeyVerdict::Blameless => Verdict::ClientError,
+    match *verdict {
+        KeyVerdict::Blameless | KeyVerdict::Suspect => Verdict::ClientError,
         KeyVerdict::Overloaded => Verdict::Overloaded,
         KeyVerdict::Fault => Verdict::Fault(FaultKind::ServerError),
         KeyVerdict::RateLimited {
@@ -358,7 +328,7 @@ pub(super) fn verdict_of(verdict: &KeyVerdict) -> Option<Verdict> {
             until: at(until_unix_micros),
             scope: scope_of(scope),
         },
-        KeyVerdict::Invalid => Verdict::Invalid,
+        KeyVerdict::Invalid => Verdict::Suspected(Suspicion::Invalid),
         KeyVerdict::OutOfCredit {
             until_unix_micros,
             scope,
@@ -367,7 +337,7 @@ pub(super) fn verdict_of(verdict: &KeyVerdict) -> Option<Verdict> {
             scope: scope_of(scope),
         },
         KeyVerdict::ModelDenied => Verdict::ModelDenied,
-    })
+    }
 }
 
 fn scope_of(scope: Scope) -> CooldownScope {

@@ -1,17 +1,18 @@
 //! A request's way through targets and keys to an answer.
 //!
 //! As long as no byte of an answer has gone to the client, every failure that another key, another moment
-//! or a fallback could cure is cured out of its sight: bounded by keys and by the deadline, not by a
-//! count. A key that failed is not tried again; one that was out of quota is, once it has room.
+//! or a fallback could cure is cured out of its sight: bounded by keys, by the deadline and by what a
+//! provider in trouble may be asked, not by a count. What an attempt's failure means is the pool's to say
+//! ([`keypool_pool::Course`]); this does it.
 //!
 //! Nobody waits for a target while a fallback has room: all targets are asked first, and only if none of
-//! them has room is the one waited for that will have it first.
+//! them has served is the one waited for that will have room first.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Response};
-use keypool_pool::{Demand, KeyId, Refusal, RefusalReason, Timestamp, Turn, Wait};
+use keypool_pool::{Course, Demand, KeyId, Next, Refusal, RefusalReason, Timestamp, Turn, Wait};
 use keypool_wire::OwnError;
 
 use crate::answer::{Retry, error_response, stopping};
@@ -25,10 +26,10 @@ use crate::routing::Target;
 use crate::telemetry::POOL_LOG;
 use crate::traffic::attempt::{Attempt, takes_stream_options, wants_usage};
 use crate::traffic::deferred::HoldOpen;
-use crate::traffic::failure::{Cure, Failure, FailureKind};
+use crate::traffic::failure::{Failure, FailureKind};
 use crate::traffic::quota_report::model_class;
 use crate::traffic::request::{ClientRequest, RequestFacts, TraceEnd};
-use crate::traffic::settlement::{Course, Settlement};
+use crate::traffic::settlement::{Passed, Settlement};
 use crate::upstream::UpstreamClient;
 
 /// Who answered a request, for the headers that tell the client.
@@ -56,12 +57,20 @@ pub(super) struct Journey<'a> {
     means: Means<'a>,
     request: ClientRequest<'a>,
     trail: Trail,
-    /// Failures whose keys are blamed if another key serves the request.
-    suspicions: Vec<Failure>,
     last_failure: Option<Failure>,
     last_refusal: Option<(Arc<Provider>, Refusal)>,
     /// Mask and reason of the attempt that failed last, until the next one begins.
     failed: Option<(String, String)>,
+}
+
+/// A target, and how far the request has come there.
+struct Stage<'t> {
+    target: &'t Target,
+    course: Course,
+    /// To be slept before its keys are tried once more.
+    pause: Option<Duration>,
+    /// Nothing more can be tried there.
+    over: bool,
 }
 
 /// Whether a request waits for room at a target.
@@ -98,7 +107,6 @@ impl<'a> Journey<'a> {
             means,
             request,
             trail: Trail::default(),
-            suspicions: Vec::new(),
             last_failure: None,
             last_refusal: None,
             failed: None,
@@ -108,40 +116,42 @@ impl<'a> Journey<'a> {
     /// Runs it to its end.
     pub(super) async fn run(mut self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
         let targets = self.bound_to(targets);
-        let at_once = targets.len() > 1;
-        let mut tried = vec![Vec::new(); targets.len()];
-        for (target, tried) in targets.iter().zip(&mut tried) {
-            let patience = if at_once {
-                Patience::None
-            } else {
-                Patience::Queue
-            };
-            if let Some(response) = self.try_target(target, tried, patience).await {
-                return self.answered(target, response);
+        let max_replays = self.means.live.config.retry.max_replays;
+        let mut stages: Vec<Stage<'_>> = targets
+            .iter()
+            .map(|target| Stage {
+                target,
+                course: Course::new(max_replays),
+                pause: None,
+                over: false,
+            })
+            .collect();
+        let at_once = stages.len() > 1;
+        let patience = if at_once {
+            Patience::None
+        } else {
+            Patience::Queue
+        };
+        let mut served = None;
+        for stage in &mut stages {
+            served = self.try_target(stage, patience).await;
+            if served.is_some() {
+                break;
             }
         }
         if at_once
-            && let Some((target, tried)) = self.first_with_room(targets, &mut tried)
-            && let Some(response) = self.try_target(target, tried, Patience::Queue).await
+            && served.is_none()
+            && let Some(stage) = self.first_with_room(&mut stages)
         {
-            return self.answered(target, response);
+            served = self.try_target(stage, Patience::Queue).await;
         }
-        self.give_up(targets)
-    }
-
-    fn answered(
-        mut self,
-        target: &Target,
-        mut response: Response<AnswerBody>,
-    ) -> (Response<AnswerBody>, Trail) {
-        let class = self.model_class(target);
-        target
-            .provider
-            .write_quota_headers(response.headers_mut(), class);
-        for failure in &mut self.suspicions {
-            failure.confirm_suspicion();
+        for stage in &stages {
+            stage.close();
         }
-        (response, self.trail)
+        match served {
+            Some(response) => (response, self.trail),
+            None => self.give_up(targets),
+        }
     }
 
     /// The one target whose keys made the state that the request carries, if any of them did: a fallback
@@ -161,17 +171,11 @@ impl<'a> Journey<'a> {
             .unwrap_or(targets)
     }
 
-    /// The target that will have room first, if any will.
-    fn first_with_room<'t>(
-        &self,
-        targets: &'t [Target],
-        tried: &'t mut [Vec<KeyId>],
-    ) -> Option<(&'t Target, &'t mut Vec<KeyId>)> {
-        let rooms = targets
-            .iter()
-            .zip(tried)
-            .filter_map(|target| Some((self.room_at(target.0)?, target)));
-        rooms.min_by_key(|&(at, _)| at).map(|(_, target)| target)
+    /// Where something can be tried still, and there will be room first.
+    fn first_with_room<'s, 't>(&self, stages: &'s mut [Stage<'t>]) -> Option<&'s mut Stage<'t>> {
+        let open = stages.iter_mut().filter(|stage| !stage.over);
+        let rooms = open.filter_map(|stage| Some((self.room_at(stage.target)?, stage)));
+        rooms.min_by_key(|&(at, _)| at).map(|(_, stage)| stage)
     }
 
     fn model_class<'t>(&self, target: &'t Target) -> &'t str {
@@ -179,72 +183,92 @@ impl<'a> Journey<'a> {
         model_class(kind, self.request.facts.endpoint, &target.model)
     }
 
-    /// Tries the keys of one target that were not `tried`, until one answers, none is left, or the request
-    /// is at fault.
+    /// Tries the keys of one target until one answers, nothing more can be tried, or the request is at
+    /// fault.
     async fn try_target(
         &mut self,
-        target: &Target,
-        tried: &mut Vec<KeyId>,
+        stage: &mut Stage<'_>,
         patience: Patience,
     ) -> Option<Response<AnswerBody>> {
-        let mut same_key_retried = false;
+        let target = stage.target;
         while !self.is_out_of_attempts() {
-            let settlement = match self.admit(target, tried, patience).await {
+            if let Some(pause) = stage.pause.take() {
+                self.rest(pause).await;
+            }
+            let settlement = match self.admit(stage, patience).await {
                 Ok(settlement) => settlement,
                 Err(NotAdmitted::SecretGone(key)) => {
-                    tried.push(key);
+                    stage.course.skip(key);
                     continue;
                 }
                 Err(NotAdmitted::Refused(refusal)) => {
+                    stage.refused(&refusal);
+                    if stage.pause.is_some() && patience == Patience::Queue {
+                        continue;
+                    }
                     self.last_refusal = Some((target.provider.clone(), refusal));
                     return None;
                 }
             };
             self.tell_failover(&settlement);
             self.trail.attempts += 1;
-            let mut failure = match self.attempt(target, settlement).await {
-                Ok(response) => return Some(response),
+            let failure = match self.attempt(target, settlement).await {
+                Ok(response) => {
+                    stage.served();
+                    return Some(self.answered(target, response));
+                }
                 Err(failure) => failure,
             };
-            if failure.cure == Cure::SameKeyOnce && same_key_retried {
-                failure.cure = Cure::None;
-            }
-            // The same complaint about the model from a second key: it is the request's fault.
-            if failure.is_suspicion() && !self.suspicions.is_empty() {
-                failure.cure = Cure::None;
-            }
             self.failed = Some((failure.mask.clone(), failure.code.clone()));
-            match failure.cure {
-                Cure::None => {
-                    self.suspicions.clear();
+            match stage.course.failed(failure.key, failure.failed) {
+                Next::OtherKey => {}
+                Next::SameKey(pause) => stage.pause = Some(stage.jittered(pause)),
+                Next::OtherProvider => {
+                    stage.over = true;
+                    self.last_failure = Some(failure);
+                    return None;
+                }
+                Next::GiveUp => {
+                    if failure.is_client_s() {
+                        stage.rejected();
+                    }
                     let dialect = self.request.facts.endpoint.dialect();
                     let response = failure.into_response(dialect, Retry::Unsaid);
                     trace_unserved(&self.request.facts, &self.trail, target, &response);
                     return Some(response);
                 }
-                Cure::SameKeyOnce => same_key_retried = true,
-                // The pool holds it back until it has room again.
-                Cure::OtherKey if failure.kind == FailureKind::Quota => {}
-                Cure::OtherKey => tried.push(failure.key),
             }
-            if failure.is_suspicion() {
-                self.suspicions.push(failure);
-            } else {
-                self.last_failure = Some(failure);
-            }
+            self.last_failure = Some(failure);
         }
         None
+    }
+
+    fn answered(
+        &self,
+        target: &Target,
+        mut response: Response<AnswerBody>,
+    ) -> Response<AnswerBody> {
+        let class = self.model_class(target);
+        target
+            .provider
+            .write_quota_headers(response.headers_mut(), class);
+        response
+    }
+
+    /// Sleeps, but not beyond the deadline.
+    async fn rest(&self, pause: Duration) {
+        tokio::time::sleep(pause.min(self.time_left())).await;
     }
 
     /// A lease on a key that has room, now or when its turn comes.
     async fn admit(
         &mut self,
-        target: &Target,
-        tried: &[KeyId],
+        stage: &mut Stage<'_>,
         patience: Patience,
     ) -> Result<Settlement, NotAdmitted> {
+        let target = stage.target;
         let provider = &target.provider;
-        let demand = self.demand(target, tried, self.wait(patience));
+        let demand = self.demand(target, Some(&stage.course), self.wait(patience));
         let lease = match provider.pool.request(&demand) {
             Admitted::Granted(lease) => lease,
             Admitted::Refused(refusal) => return Err(NotAdmitted::Refused(refusal)),
@@ -271,8 +295,9 @@ impl<'a> Journey<'a> {
             provider.pool.settle(lease, &unused());
             return Err(NotAdmitted::SecretGone(id));
         };
+        stage.course.attempting(&lease);
         let traced = self.request.facts.trace.is_some();
-        let course = Course {
+        let passed = Passed {
             model: traced.then(|| target.model.as_str().into()),
             attempt: self.trail.attempts + 1,
             queued: self.trail.queued,
@@ -284,14 +309,14 @@ impl<'a> Journey<'a> {
             key,
             self.request.facts.clone(),
             self.means.core.time.now(),
-            course,
+            passed,
         ))
     }
 
     fn demand<'d>(
         &'d self,
         target: &'d Target,
-        tried: &'d [KeyId],
+        course: Option<&'d Course>,
         wait: Option<Wait>,
     ) -> Demand<'d> {
         let kind = target.provider.settings().kind;
@@ -303,7 +328,8 @@ impl<'a> Journey<'a> {
             input_tokens,
             output_tokens,
             tags: &self.request.tags,
-            excluded: tried,
+            excluded: course.map_or(&[], Course::tried),
+            is_retry: course.is_some_and(Course::is_retry),
             session: self.request.session,
             state: &peek.state_ids,
             wait,
@@ -413,11 +439,6 @@ impl<'a> Journey<'a> {
 
     fn last_word(mut self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
         let dialect = self.request.facts.endpoint.dialect();
-        if let Some(failure) = self.suspicions.pop() {
-            // Nobody serves this model, and one provider said so in its own words.
-            self.suspicions.clear();
-            return (failure.into_response(dialect, Retry::Unsaid), self.trail);
-        }
         let was_dismissed = |(_, refusal): &(_, Refusal)| refusal.reason == RefusalReason::NoRoom;
         if self.means.core.is_draining() && self.last_refusal.as_ref().is_some_and(was_dismissed) {
             // Its time in the queue was cut short.
@@ -432,6 +453,10 @@ impl<'a> Journey<'a> {
                     None => unavailable(dialect, self.last_refusal.as_ref()),
                 },
                 FailureKind::Overload => {
+                    let wait = room_in.unwrap_or(limits::OVERLOAD_RETRY_AFTER);
+                    failure.into_response(dialect, Retry::After(wait))
+                }
+                FailureKind::Server if failure.is_temporary() => {
                     let wait = room_in.unwrap_or(limits::OVERLOAD_RETRY_AFTER);
                     failure.into_response(dialect, Retry::After(wait))
                 }
@@ -469,12 +494,54 @@ impl<'a> Journey<'a> {
 
     /// When a target has room for this request, if it ever will. The keys that were tried count again.
     fn room_at(&self, target: &Target) -> Option<Timestamp> {
-        let demand = self.demand(target, &[], None);
+        let demand = self.demand(target, None, None);
         let pool = &target.provider.pool;
         match pool.with(|pool, now| pool.explain(now, &demand)).refusal {
             None => Some(self.means.core.time.now()),
             Some(refusal) => room_at(&refusal),
         }
+    }
+}
+
+impl Stage<'_> {
+    /// The pool has no key for the request now.
+    fn refused(&mut self, refusal: &Refusal) {
+        let pool = &self.target.provider.pool;
+        let (model, course) = (&self.target.model, &mut self.course);
+        self.pause = pool.with(|pool, now| pool.handle_exhausted(now, model, course));
+        let waits = refusal.reason == RefusalReason::NoRoom && !self.course.may_pass();
+        self.over = self.pause.is_none() && !waits;
+    }
+
+    /// One of its keys answers the request.
+    fn served(&mut self) {
+        let pool = &self.target.provider.pool;
+        let course = std::mem::take(&mut self.course);
+        if course.has_failed() || pool.is_troubled() {
+            pool.with(|pool, now| pool.handle_served(now, &self.target.model, &course));
+        }
+    }
+
+    /// The provider turned the request down as the client's mistake.
+    fn rejected(&mut self) {
+        let pool = &self.target.provider.pool;
+        let course = std::mem::take(&mut self.course);
+        if pool.is_troubled() {
+            pool.with(|pool, now| pool.handle_rejected(now, &self.target.model, &course));
+        }
+    }
+
+    /// Nothing more is tried there.
+    fn close(&self) {
+        if self.course.has_failed() {
+            let pool = &self.target.provider.pool;
+            pool.with(|pool, now| pool.handle_unserved(now, &self.target.model, &self.course));
+        }
+    }
+
+    fn jittered(&self, longest: Duration) -> Duration {
+        let pool = &self.target.provider.pool;
+        pool.with(|pool, _| pool.jittered(longest))
     }
 }
 
@@ -537,11 +604,14 @@ fn refused(
         RefusalReason::NoKeyForTags => (404, "no_key_for_tags"),
         RefusalReason::TooLarge => (413, "request_exceeds_quota"),
         RefusalReason::AllUnavailable | RefusalReason::AllTried => (503, "all_keys_unavailable"),
+        RefusalReason::BreakerOpen => (503, "breaker_open"),
+        RefusalReason::RetriesSpent => (503, "retries_spent"),
         RefusalReason::StateUnavailable => return state_unavailable(dialect, provider, state),
     };
     let message = format!("provider {}: {}", provider.name, refusal.reason);
     let retry = match (refusal.reason, room_in) {
-        (RefusalReason::AllTried, Some(wait)) => Retry::After(wait),
+        (RefusalReason::AllTried | RefusalReason::BreakerOpen, Some(wait)) => Retry::After(wait),
+        (RefusalReason::RetriesSpent, _) => Retry::After(limits::OVERLOAD_RETRY_AFTER),
         _ => Retry::Never,
     };
     error_response(

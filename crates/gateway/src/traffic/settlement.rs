@@ -27,12 +27,12 @@ pub(crate) struct Settlement {
     /// When the attempt began.
     pub started: Timestamp,
     /// What the request went through before, and what is being answered.
-    pub course: Course,
+    pub passed: Passed,
 }
 
 /// What a request went through before an attempt.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Course {
+pub(crate) struct Passed {
     /// The model, as the provider names it; known only where a trace is recorded.
     pub model: Option<Box<str>>,
     /// Which attempt it is, the first being 1.
@@ -87,7 +87,7 @@ impl Settlement {
         key: Arc<UpstreamKey>,
         request: Arc<RequestFacts>,
         started: Timestamp,
-        course: Course,
+        passed: Passed,
     ) -> Self {
         Self {
             lease: Some(lease),
@@ -95,13 +95,13 @@ impl Settlement {
             key,
             request,
             started,
-            course,
+            passed,
         }
     }
 
     /// From now on its answer goes to the client.
     pub(crate) const fn begin_answer(&mut self, status: u16) {
-        self.course.answering = Some(status);
+        self.passed.answering = Some(status);
     }
 
     /// Settles.
@@ -197,8 +197,7 @@ impl Settlement {
     pub(crate) fn blame_stream_error(&self, error: &StreamError) -> (Verdict, Option<ErrorNote>) {
         let now = self.provider.pool.time().now();
         let judged = error.judge(self.provider.settings().kind, now.as_unix_micros());
-        // A suspicion cannot be confirmed any more, since no other key will be tried.
-        let verdict = verdict_of(&judged.key).unwrap_or(Verdict::ClientError);
+        let verdict = verdict_of(&judged.key);
         let note = ErrorNote {
             status: Some(error.status),
             code: judged.code,
@@ -235,14 +234,14 @@ impl Settlement {
             grew_too_fast,
             made_state,
         };
-        if let Some(status) = self.course.answering {
+        if let Some(status) = self.passed.answering {
             self.request.trace(&TraceEnd {
                 provider: &self.provider.name,
-                model: self.course.model.as_deref().unwrap_or_default(),
+                model: self.passed.model.as_deref().unwrap_or_default(),
                 usage: Some(usage),
                 status,
-                attempts: self.course.attempt,
-                queued: self.course.queued,
+                attempts: self.passed.attempt,
+                queued: self.passed.queued,
                 latency,
             });
         }

@@ -223,6 +223,7 @@ fn retry(file: &RetryFile) -> RetryConfig {
     let default = RetryConfig::default();
     RetryConfig {
         max_attempts: file.max_attempts.and_then(NonZeroU32::new),
+        max_replays: file.max_replays,
         deadline: file
             .deadline
             .map_or(default.deadline, Duration::from_millis),

@@ -323,7 +323,11 @@ async fn an_upstream_that_is_not_there_is_a_502_in_the_clients_dialect() {
     for api in Api::ALL {
         let answer = world.ask(api).await;
         api.assert_error(&answer, 502, "upstream_unreachable");
-        assert_eq!(answer.header("x-keypool-attempts"), "2");
+        assert_eq!(
+            answer.header("x-keypool-attempts"),
+            "6",
+            "each key, three times"
+        );
     }
 }
 

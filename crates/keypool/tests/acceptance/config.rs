@@ -106,7 +106,11 @@ async fn by_default_a_dead_key_is_looked_at_after_a_minute() {
     clock.advance(59);
     // The driver has had its chance once an answer came by.
     assert_eq!(world.state(&dead).await, "unavailable");
-    assert_eq!(world.counted(&dead).requests, 1);
+    assert_eq!(
+        world.counted(&dead).requests,
+        2,
+        "the request, and a probe at once"
+    );
     clock.advance(2);
     world.becomes(&dead, "healthy").await;
 }

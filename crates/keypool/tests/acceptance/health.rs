@@ -73,7 +73,10 @@ async fn healthy_and_degraded_keys_serve_and_the_others_are_excluded() {
 // acceptance 45, 46, 47
 #[tokio::test]
 async fn the_score_falls_with_failures_rises_with_successes_and_stays_within_0_and_100() {
-    let world = Setup::anthropic(1).start().await;
+    let world = Setup::anthropic(1)
+        .set("/ApiKeyPool/retry/maxAttempts", 1)
+        .start()
+        .await;
     let key = anthropic_key(1);
     assert_eq!(world.score(&key).await, 100);
     world.ask(Api::Messages).await.assert_ok();
@@ -82,6 +85,8 @@ async fn the_score_falls_with_failures_rises_with_successes_and_stays_within_0_a
     world.fault(&key, Fault::status(500));
     let mut last = 100;
     for _ in 0..22 {
+        // The circuit breaker would end it after ten.
+        world.post("/api/circuit-breaker/reset").await.data();
         assert_eq!(world.ask(Api::Messages).await.status, 500);
         let health = world.health(&key).await;
         let score = health["healthScore"].as_u64().unwrap();

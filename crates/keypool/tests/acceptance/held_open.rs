@@ -293,11 +293,12 @@ async fn an_answer_that_is_no_stream_after_all_is_told_as_an_error() {
             headers: vec![("content-type".to_owned(), "text/html".to_owned())],
             body: "<p>Welcome to the proxy</p>".to_owned(),
         };
-        world.fault(&api.key(1), FaultWindow::next(1, page));
+        world.fault(&api.key(1), page);
         first.abort();
         let (code, _) = error_at_the_end(answer, api).await;
         assert_eq!(code, "failed_after_waiting", "{api:?}");
         at_rest(&world, api).await;
+        world.sim.sim().clear_faults();
         world.ask(api).await.assert_ok();
     }
 }

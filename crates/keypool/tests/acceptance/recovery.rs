@@ -5,10 +5,11 @@ use serde_json::json;
 
 use crate::support::{Api, Clock, Setup, World, anthropic_key, openai_key};
 
-/// One key, on a clock that is moved by hand.
+/// One key, on a clock that is moved by hand. A request is sent once, so that each failure shows.
 async fn one_key() -> (World, Clock) {
     Setup::anthropic(1)
         .without_waiting()
+        .set("/ApiKeyPool/retry/maxAttempts", 1)
         .start_with_manual_clock()
         .await
 }
@@ -239,10 +240,39 @@ async fn a_dead_key_that_is_removed_and_added_again_starts_anew() {
 // acceptance 56, contract §4: one spurious 401 must not kill a key for ever.
 #[tokio::test]
 async fn a_key_that_was_refused_once_returns_by_itself() {
-    let (world, clock) = one_key().await;
+    let (world, _clock) = one_key().await;
     world.fault(&anthropic_key(1), FaultWindow::next(1, Fault::Unauthorized));
     assert_eq!(world.ask(Api::Messages).await.status, 503);
-    clock.advance(61);
     world.becomes(&anthropic_key(1), "healthy").await;
+    assert_eq!(world.score(&anthropic_key(1)).await, 100);
     world.ask(Api::Messages).await.assert_ok();
+}
+
+// acceptance 56, contract §4
+#[tokio::test]
+async fn a_spurious_refusal_of_the_only_key_is_not_seen_by_the_client() {
+    let world = Setup::anthropic(1).start().await;
+    world.fault(&anthropic_key(1), FaultWindow::next(1, Fault::Unauthorized));
+    let answer = world.ask(Api::Messages).await;
+    answer.assert_ok();
+    assert_eq!(answer.header("x-keypool-attempts"), "2");
+    assert_eq!(world.score(&anthropic_key(1)).await, 100);
+}
+
+// acceptance 56, contract §4
+#[tokio::test]
+async fn a_key_that_another_did_better_than_is_left_out_until_its_probe_of_a_minute_later() {
+    let (world, clock) = Setup::anthropic(2)
+        .strategy("fill-first")
+        .start_with_manual_clock()
+        .await;
+    let suspect = anthropic_key(1);
+    world.fault(&suspect, FaultWindow::next(1, Fault::Unauthorized));
+    world.ask(Api::Messages).await.assert_ok();
+    assert_eq!(world.state(&suspect).await, "unavailable");
+    assert_eq!(world.score(&suspect).await, 0);
+    clock.advance(59);
+    assert_eq!(world.state(&suspect).await, "unavailable");
+    clock.advance(2);
+    world.becomes(&suspect, "healthy").await;
 }

@@ -181,7 +181,7 @@ impl Pool {
         let changed = told_now
             .filter_map(|output| match output {
                 Output::StateChanged(change) => Some(change.clone()),
-                Output::Probe(_) | Output::Alert(_) => None,
+                Output::Probe(_) | Output::Alert(_) | Output::BreakerChanged(_) => None,
             })
             .collect();
         let now = self.now;

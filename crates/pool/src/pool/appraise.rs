@@ -133,7 +133,7 @@ impl Pool {
         ];
         let mut waits = [
             key.health
-                .cooling_until()
+                .left_out_until()
                 .map(|until| (BarReason::CoolingDown, until)),
             model_cools_until.map(|until| (BarReason::ModelCoolingDown, until)),
             key.health

@@ -9,7 +9,7 @@ use crate::lease::{Lease, Ticket};
 use crate::limits::Limits;
 use crate::meter::Amounts;
 use crate::meters::Meters;
-use crate::outcome::{Charge, Outcome, Verdict};
+use crate::outcome::{Charge, Outcome, Suspicion, Verdict};
 use crate::output::AlertKind;
 use crate::report::{Lesson, QuotaOwner, QuotaReading};
 use crate::slab::Handle;
@@ -282,7 +282,10 @@ impl Pool {
                     .learn(ticket.class.number(), asked, (input, output_tokens));
             }
         }
-        if matches!(outcome.verdict, Verdict::Fault(_)) {
+        if matches!(
+            outcome.verdict,
+            Verdict::Fault(_) | Verdict::Suspected(Suspicion::Fault(_))
+        ) {
             self.leave_home(ticket);
         }
         let granted_at = ticket.granted_at;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod appraise;
+mod blame;
 mod home;
 mod learning;
 mod placing;
@@ -9,6 +10,7 @@ mod request;
 mod serving;
 mod settle;
 mod totals;
+mod trouble;
 mod view;
 mod waiting;
 
@@ -19,6 +21,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::bounds::{OUTPUTS_MAX, SESSIONS_MAX, STATE_MEMORY, STATES_MAX};
+use crate::breakers::Breakers;
 use crate::chooser::Booking;
 use crate::config::{AffinityConfig, ConfigError, KeyConfig, PoolConfig, Sequential};
 use crate::estimate::Estimates;
@@ -38,6 +41,7 @@ use crate::ramp::PeerLoad;
 use crate::ready::Selector;
 use crate::recent::RecentLoad;
 use crate::refusal::Turn;
+use crate::retry_budget::RetryBudget;
 use crate::slab::{Handle, Slab};
 use crate::snapshot::AffinityCounts;
 use crate::time::Timestamp;
@@ -55,7 +59,10 @@ use serving::Gains;
 /// - [`handle_request`](Self::handle_request) asks for a key. A granted [`Lease`](crate::Lease) has
 ///   its quota reserved; hand it back by [`handle_outcome`](Self::handle_outcome) when the attempt
 ///   has ended, in whatever way. For another attempt of the same request ask again, with the tried
-///   keys excluded.
+///   keys excluded: a [`Course`](crate::Course) keeps account of a request's attempts and says what comes
+///   next. When it is over, tell [`handle_served`](Self::handle_served), or
+///   [`handle_exhausted`](Self::handle_exhausted) and [`handle_unserved`](Self::handle_unserved): then it is
+///   known whom to blame.
 /// - While its answer arrives, tell what it states: [`handle_quota_report`](Self::handle_quota_report) and
 ///   [`handle_owner`](Self::handle_owner) from its head, [`handle_progress`](Self::handle_progress) while it
 ///   is written.
@@ -166,6 +173,10 @@ pub struct Pool {
     timers: Timers,
     /// When parked keys will have room.
     parked: Timers,
+    breakers: Breakers,
+    retry_budget: RetryBudget,
+    /// When an operator was last told that the provider refuses most keys.
+    mass_refusal_told: Option<Timestamp>,
     outputs: VecDeque<Output>,
     drop_box: Arc<DropBox>,
     next_lease: u64,
@@ -212,6 +223,9 @@ impl Pool {
             selector: Selector::new(config.strategy, config.seed),
             timers: Timers::default(),
             parked: Timers::default(),
+            breakers: Breakers::default(),
+            retry_budget: RetryBudget::new(now),
+            mass_refusal_told: None,
             outputs: VecDeque::new(),
             drop_box: Arc::new(DropBox::default()),
             next_lease: 1,

@@ -78,6 +78,9 @@ impl Pool {
     /// will be room in time, takes it into the queue; or tells why neither, and when there could be room.
     pub fn handle_request(&mut self, now: Timestamp, demand: &Demand<'_>) -> Admission {
         self.begin(now);
+        if let Some(refusal) = self.refused_for_trouble(demand) {
+            return Admission::Refused(refusal);
+        }
         self.wake_parked();
         let others_wait = !self.queue.is_empty();
         if others_wait {

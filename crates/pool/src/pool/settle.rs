@@ -4,12 +4,11 @@ use crate::bars::BarKind;
 use crate::bounds::{COOLDOWN_DEFAULT, MODEL_DENIAL};
 use crate::config::Sequential;
 use crate::cooldown::hinted;
-use crate::id::KeyId;
 use crate::key::{Handles, Key, Place};
 use crate::lease::{Lease, Ticket};
 use crate::meter::Amounts;
-use crate::outcome::{Charge, CooldownScope, Outcome, Verdict};
-use crate::output::{AlertKind, ProbeResult};
+use crate::outcome::{Charge, CooldownScope, Outcome, Suspicion, Verdict};
+use crate::output::AlertKind;
 use crate::slab::Handle;
 use crate::time::Timestamp;
 
@@ -68,35 +67,6 @@ impl Pool {
         self.gained(ticket.slot);
     }
 
-    /// Takes the result of a probe that [`Output::Probe`](crate::Output::Probe) asked for.
-    pub fn handle_probe(&mut self, now: Timestamp, key: KeyId, result: ProbeResult) {
-        self.begin(now);
-        let now = self.now;
-        let Some(&handle) = self.by_id.get(&key) else {
-            return;
-        };
-        let Some(key) = self.keys.get_mut(handle) else {
-            return;
-        };
-        let reason = match result {
-            ProbeResult::Passed => {
-                key.health.probe_passed();
-                "its probe passed"
-            }
-            ProbeResult::Failed(note) => {
-                key.record.note_error(now, &note);
-                key.health.probe_failed(now);
-                "its probe failed"
-            }
-            ProbeResult::Inconclusive => {
-                key.health.probe_inconclusive(now);
-                "its probe was inconclusive"
-            }
-        };
-        self.refresh(handle, reason);
-        self.reweigh(handle);
-    }
-
     pub(super) fn settle_dropped(&mut self) {
         for ticket in self.drop_box.drain() {
             let outcome = Outcome::of(Verdict::Cancelled, Charge::AsReserved);
@@ -149,14 +119,28 @@ impl Pool {
             }
             Verdict::ClientError => key.health.unblamed(ticket.number, true),
             Verdict::Cancelled | Verdict::Overloaded => key.health.unblamed(ticket.number, false),
-            Verdict::Fault(_) => key.health.faulted(now, ticket.number),
+            Verdict::Fault(_) => {
+                key.health.unblamed(ticket.number, false);
+                self.fault(ticket.slot);
+            }
             Verdict::RateLimited { until, scope } => self.rate_limited(ticket, until, scope),
-            Verdict::Invalid => self.invalid(ticket, outcome),
+            Verdict::Invalid => {
+                key.health.unblamed(ticket.number, false);
+                let note = outcome.error.as_ref().map_or("", |error| &error.message);
+                self.condemn(ticket.slot, note);
+            }
             Verdict::OutOfCredit { until, scope } => self.out_of_credit(ticket, until, scope),
             Verdict::ModelDenied => {
                 key.health.unblamed(ticket.number, true);
                 if let Some(model) = &ticket.model {
                     key.bar_model(now, model, BarKind::Denied, now + MODEL_DENIAL);
+                }
+            }
+            Verdict::Suspected(suspicion) => {
+                let answered = suspicion == Suspicion::ModelDenied;
+                key.health.unblamed(ticket.number, answered);
+                if suspicion == Suspicion::Invalid {
+                    self.suspect(ticket.slot);
                 }
             }
         }
@@ -169,11 +153,7 @@ impl Pool {
             return;
         };
         let score = key.health.score();
-        let id = key.id;
-        if score < HEALTH_LOW && score_before >= HEALTH_LOW && score > 0 {
-            let message = format!("its health score fell to {score}");
-            self.alert(id, AlertKind::HealthLow, message);
-        }
+        self.tell_low_health(handle, score_before);
         if outcome.verdict == Verdict::Success && self.is_undisturbed(handle) {
             self.note_freed(handle);
         } else {
@@ -181,6 +161,18 @@ impl Pool {
         }
         if score != score_before {
             self.reweigh(handle);
+        }
+    }
+
+    /// Tells an operator when a key's score falls below the line.
+    pub(super) fn tell_low_health(&mut self, handle: Handle, score_before: u8) {
+        let Some(key) = self.keys.get(handle) else {
+            return;
+        };
+        let (id, score) = (key.id, key.health.score());
+        if score < HEALTH_LOW && score_before >= HEALTH_LOW && score > 0 {
+            let message = format!("its health score fell to {score}");
+            self.alert(id, AlertKind::HealthLow, message);
         }
     }
 
@@ -298,22 +290,6 @@ impl Pool {
         others
     }
 
-    fn invalid(&mut self, ticket: &Ticket, outcome: &Outcome) {
-        let Some(key) = self.keys.get_mut(ticket.slot) else {
-            return;
-        };
-        key.health.invalid(self.now, ticket.number);
-        let (id, news) = (key.id, key.shown != key.health.state());
-        if news {
-            let note = outcome.error.as_ref().map_or("", |error| &error.message);
-            self.alert(
-                id,
-                AlertKind::KeyInvalid,
-                format!("the provider refuses it: {note}"),
-            );
-        }
-    }
-
     fn out_of_credit(&mut self, ticket: &Ticket, until: Option<Timestamp>, scope: CooldownScope) {
         let now = self.now;
         match scope {
@@ -353,5 +329,7 @@ const fn reason_of(verdict: &Verdict) -> &'static str {
         Verdict::Invalid => "the provider refuses the key",
         Verdict::OutOfCredit { .. } => "out of credit",
         Verdict::ModelDenied => "the model was denied",
+        Verdict::Suspected(Suspicion::Invalid) => "the provider refused it; to be confirmed",
+        Verdict::Suspected(_) => "a fault that may be its own",
     }
 }

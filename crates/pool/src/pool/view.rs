@@ -139,12 +139,14 @@ impl Pool {
         });
         Explanation {
             keys: keys.collect(),
-            refusal: chosen.is_none().then(|| {
-                if waits {
-                    home.awaited(self, &wanted)
-                } else {
-                    self.refusal(&wanted)
-                }
+            refusal: self.would_be_barred(demand.model).or_else(|| {
+                chosen.is_none().then(|| {
+                    if waits {
+                        home.awaited(self, &wanted)
+                    } else {
+                        self.refusal(&wanted)
+                    }
+                })
             }),
         }
     }

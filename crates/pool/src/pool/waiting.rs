@@ -252,6 +252,7 @@ impl OwnedDemand {
             excluded: &self.excluded,
             session: self.session,
             state: &self.state,
+            is_retry: false,
             wait: Some(wait),
         }
     }

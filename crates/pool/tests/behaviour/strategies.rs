@@ -162,21 +162,20 @@ fn weighted_shifts_traffic_away_from_a_key_whose_score_falls() {
             Strategy::Weighted,
             vec![weighted_key(1, 10), weighted_key(2, 10)],
         );
-        while score(&mut pool, START, 1) > 100 - 5 * faults {
-            let lease = take(&mut pool, START);
+        let mut now = START;
+        while score(&mut pool, now, 1) > 100 - 5 * faults {
+            let lease = take(&mut pool, now);
             let blamed = lease.key() == id(1);
-            settle(
-                &mut pool,
-                START,
-                lease,
-                if blamed { FAULT } else { Verdict::Success },
-            );
+            let verdict = if blamed { FAULT } else { Verdict::Success };
+            settle(&mut pool, now, lease, verdict);
+            // A degraded key that fails again rests for up to half a minute.
+            now = now + Duration::from_secs(if blamed { 30 } else { 0 });
         }
-        let before = requests_by_key(&mut pool, START);
+        let before = requests_by_key(&mut pool, now);
         for _ in 0..20_000 {
-            run(&mut pool, START, Verdict::ClientError);
+            run(&mut pool, now, Verdict::ClientError);
         }
-        let after = requests_by_key(&mut pool, START);
+        let after = requests_by_key(&mut pool, now);
         let share = f64::from(u32::try_from(after[0] - before[0]).unwrap()) / 20_000.0;
         assert!(
             (share - expected).abs() < 0.02,

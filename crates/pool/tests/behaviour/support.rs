@@ -187,7 +187,7 @@ pub(crate) fn alerts(pool: &mut Pool, now: Timestamp) -> Vec<AlertKind> {
     let told = outputs(pool, now).into_iter();
     told.filter_map(|output| match output {
         Output::Alert(alert) => Some(alert.kind),
-        Output::StateChanged(_) | Output::Probe(_) => None,
+        Output::StateChanged(_) | Output::Probe(_) | Output::BreakerChanged(_) => None,
     })
     .collect()
 }

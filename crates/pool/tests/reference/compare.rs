@@ -49,11 +49,18 @@ impl Driver {
                 }
                 Output::Probe(key) => probes.push(key),
                 Output::Alert(_) => {}
+                Output::BreakerChanged(change) => panic!("no request was unserved: {change:?}"),
             }
         }
         assert_eq!(
             sorted(probes),
-            sorted(std::mem::take(&mut self.probes)),
+            sorted(
+                [
+                    std::mem::take(&mut self.probes),
+                    std::mem::take(&mut self.naive.probes)
+                ]
+                .concat()
+            ),
             "probes"
         );
         let present: Vec<KeyId> = self.naive.keys.iter().map(|key| key.config.id).collect();

@@ -217,6 +217,7 @@ impl Driver {
             Judged::Cancelled => Verdict::Cancelled,
             Judged::Overloaded => Verdict::Overloaded,
             Judged::Fault(kind) => Verdict::Fault(kind),
+            Judged::Suspected(suspicion) => Verdict::Suspected(suspicion),
             Judged::RateLimited { until, scope } => Verdict::RateLimited {
                 until: until.map(at),
                 scope,
@@ -293,19 +294,7 @@ impl Driver {
             None => ProbeResult::Inconclusive,
         };
         self.pool.handle_probe(self.now, id, result);
-        let now = self.now;
-        let Some(key) = self.naive.key(id) else {
-            return;
-        };
-        let Some(outage) = &mut key.outage else {
-            return;
-        };
-        if passed == Some(true) {
-            key.come_back();
-        } else {
-            outage.failed += usize::from(passed == Some(false));
-            outage.next_probe = now + outage.wait();
-        }
+        self.naive.probed(self.now, id, passed);
     }
 
     fn rotate(&mut self) {
@@ -347,6 +336,7 @@ impl Driver {
                 && !key.expired
                 && let Some(outage) = &mut key.outage
             {
+                outage.probed = true;
                 outage.next_probe = self.now + outage.wait();
                 expected.push(key.config.id);
             }

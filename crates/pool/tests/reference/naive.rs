@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use keypool_pool::{
-    CooldownScope, KeyConfig, KeyId, Limits, Refusal, RefusalReason, Strategy, Timestamp, Window,
+    CooldownScope, KeyConfig, KeyId, Limits, Refusal, RefusalReason, Strategy, Suspicion,
+    Timestamp, Window,
 };
 
 use crate::naive_estimate::NaiveEstimates;
-use crate::naive_key::{NaiveKey, Trial};
+use crate::naive_key::{Cause, NaiveKey, Trial};
 use crate::naive_meter::{NaiveQuota, Wants};
 use crate::steps::Judged;
 
@@ -49,6 +50,8 @@ pub(crate) struct Naive {
     pub(crate) cursor: Option<u64>,
     pub(crate) last_granted: Option<KeyId>,
     pub(crate) rotation: Option<(Option<KeyId>, KeyId)>,
+    /// Probes that are wanted since the last look.
+    pub(crate) probes: Vec<KeyId>,
 }
 
 impl Naive {
@@ -64,6 +67,7 @@ impl Naive {
             cursor: None,
             last_granted: None,
             rotation: None,
+            probes: Vec::new(),
         }
     }
 
@@ -338,7 +342,9 @@ impl Naive {
         };
         match verdict {
             Judged::Success => key.successes += 1,
-            Judged::ClientError | Judged::Cancelled => key.forgiven += 1,
+            Judged::ClientError | Judged::Cancelled | Judged::Suspected(Suspicion::ModelDenied) => {
+                key.forgiven += 1
+            }
             _ => key.errors += 1,
         }
         match verdict {
@@ -349,18 +355,32 @@ impl Naive {
                 }
                 key.end_trial(lease.number, true);
             }
-            Judged::ClientError => key.end_trial(lease.number, true),
-            Judged::Cancelled | Judged::Overloaded => key.end_trial(lease.number, false),
-            Judged::Fault(_) => {
-                key.blame(now);
+            Judged::ClientError | Judged::Suspected(Suspicion::ModelDenied) => {
+                key.end_trial(lease.number, true);
+            }
+            Judged::Cancelled | Judged::Overloaded | Judged::Suspected(Suspicion::Fault(_)) => {
                 key.end_trial(lease.number, false);
             }
-            Judged::Invalid => {
-                key.score = 0;
-                key.last_error = now;
+            Judged::Fault(_) => {
                 key.end_trial(lease.number, false);
-                if key.outage.as_ref().is_none_or(|outage| !outage.invalid) {
-                    key.go_out(now, true, None);
+                let id = lease.key;
+                let others_serve = self.others_serve(id);
+                let key = self.key(id).unwrap();
+                key.fault(now, others_serve);
+            }
+            Judged::Invalid => {
+                key.end_trial(lease.number, false);
+                key.condemn(now);
+            }
+            Judged::Suspected(Suspicion::Invalid) => {
+                key.end_trial(lease.number, false);
+                key.last_error = now;
+                if key.outage.is_none() {
+                    key.go_out(now, Cause::Suspected, None);
+                    if key.config.enabled {
+                        let id = key.config.id;
+                        self.probes.push(id);
+                    }
                 }
             }
             Judged::ModelDenied => {
@@ -374,6 +394,49 @@ impl Naive {
             Judged::OutOfCredit { until, scope } => {
                 let until = until.map(|seconds| now + Duration::from_secs(seconds));
                 self.out_of_credit(now, lease, until, scope);
+            }
+        }
+    }
+
+    fn others_serve(&self, id: KeyId) -> bool {
+        let mut others = self.keys.iter().filter(|key| key.config.id != id);
+        others.any(|key| key.config.enabled && !key.is_out())
+    }
+
+    /// A probe found something, or nothing.
+    pub(crate) fn probed(&mut self, now: Timestamp, id: KeyId, passed: Option<bool>) {
+        let enabled = self.keys.iter().filter(|key| key.config.enabled);
+        let all = enabled.clone().count();
+        let suspects = enabled.filter(|key| key.is_suspected()).count();
+        let Some(key) = self.key(id) else {
+            return;
+        };
+        let was_suspected = key.is_suspected();
+        let Some(outage) = &mut key.outage else {
+            return;
+        };
+        match passed {
+            Some(true) if outage.probed => key.come_back(),
+            Some(true) => {}
+            None if was_suspected => key.come_back(),
+            None => outage.next_probe = now + outage.wait(),
+            Some(false) if !outage.probed => {}
+            Some(false) => {
+                outage.failed += 1;
+                outage.next_probe = now + outage.wait();
+                if was_suspected && (all < 2 || suspects * 2 <= all) {
+                    key.condemn(now);
+                }
+            }
+        }
+        if was_suspected && passed == Some(true) {
+            for key in &mut self.keys {
+                if key.config.enabled && !key.expired && key.is_suspected() {
+                    let outage = key.outage.as_mut().unwrap();
+                    outage.probed = true;
+                    outage.next_probe = now + outage.wait();
+                    self.probes.push(key.config.id);
+                }
             }
         }
     }
@@ -462,8 +525,8 @@ impl Naive {
             let ends_at = until.filter(|&until| until > now);
             for key in self.reached(lease, scope) {
                 match &mut key.outage {
-                    None => key.go_out(now, false, ends_at),
-                    Some(outage) if !outage.invalid => {
+                    None => key.go_out(now, Cause::OutOfCredit, ends_at),
+                    Some(outage) if outage.cause == Cause::OutOfCredit => {
                         outage.ends_at = outage.ends_at.max(ends_at);
                     }
                     Some(_) => {}

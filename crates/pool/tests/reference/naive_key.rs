@@ -15,20 +15,30 @@ pub(crate) enum Trial {
     Running { lease: u64, since: Timestamp },
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Suspected,
+    Invalid,
+    OutOfCredit,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct NaiveOutage {
-    pub(crate) invalid: bool,
+    pub(crate) cause: Cause,
     pub(crate) ends_at: Option<Timestamp>,
     pub(crate) next_probe: Timestamp,
     pub(crate) failed: usize,
+    /// A probe was asked for since.
+    pub(crate) probed: bool,
 }
 
 impl NaiveOutage {
     pub(crate) fn wait(&self) -> Duration {
-        match (self.invalid, self.failed) {
-            (true, 0) => MINUTE,
-            (true, 1) => MINUTE * 5,
-            (true, 2) => MINUTE * 30,
+        match (self.cause, self.failed) {
+            (Cause::OutOfCredit, _) => MINUTE * 60,
+            (Cause::Suspected, 0 | 1) | (Cause::Invalid, 0) => MINUTE,
+            (Cause::Suspected, 2) | (Cause::Invalid, 1) => MINUTE * 5,
+            (Cause::Suspected, 3) | (Cause::Invalid, 2) => MINUTE * 30,
             _ => MINUTE * 60,
         }
     }
@@ -58,6 +68,9 @@ pub(crate) struct NaiveKey {
     pub(crate) cooldown: Option<Timestamp>,
     pub(crate) refused_at: Option<Timestamp>,
     pub(crate) in_a_row: u32,
+    /// Until when it is left out for its own faults.
+    pub(crate) rest: Option<Timestamp>,
+    pub(crate) rests_in_a_row: u32,
     pub(crate) outage: Option<NaiveOutage>,
     pub(crate) trial: Trial,
     pub(crate) bars: Vec<NaiveBar>,
@@ -89,6 +102,8 @@ impl NaiveKey {
             cooldown: None,
             refused_at: None,
             in_a_row: 0,
+            rest: None,
+            rests_in_a_row: 0,
             outage: None,
             trial: Trial::No,
             bars: Vec::new(),
@@ -132,7 +147,19 @@ impl NaiveKey {
         self.degraded |= self.score < 70;
     }
 
+    /// A fault of its own, while others serve or not.
+    pub(crate) fn fault(&mut self, now: Timestamp, others_serve: bool) {
+        let was_degraded = self.degraded;
+        self.blame(now);
+        if was_degraded && others_serve && self.rest.is_none() {
+            let seconds = (1 << self.rests_in_a_row.min(8)).min(30);
+            self.rest = Some(now + Duration::from_secs(seconds));
+            self.rests_in_a_row += 1;
+        }
+    }
+
     pub(crate) fn praise(&mut self) {
+        self.rests_in_a_row = 0;
         self.score = (self.score + 1).min(100);
         self.degraded &= self.score <= 80;
     }
@@ -168,27 +195,51 @@ impl NaiveKey {
         }
     }
 
-    pub(crate) fn go_out(&mut self, now: Timestamp, invalid: bool, ends_at: Option<Timestamp>) {
+    pub(crate) fn go_out(&mut self, now: Timestamp, cause: Cause, ends_at: Option<Timestamp>) {
         let mut outage = NaiveOutage {
-            invalid,
+            cause,
             ends_at,
             next_probe: now,
             failed: 0,
+            probed: cause == Cause::Suspected,
         };
         outage.next_probe = now + outage.wait();
         self.outage = Some(outage);
         self.trial = Trial::Wanted;
     }
 
+    pub(crate) fn condemn(&mut self, now: Timestamp) {
+        self.score = 0;
+        self.last_error = now;
+        match &mut self.outage {
+            Some(outage) if outage.cause == Cause::Invalid => {}
+            Some(outage) if outage.cause == Cause::Suspected => {
+                outage.cause = Cause::Invalid;
+                outage.probed = false;
+                outage.failed = 0;
+                outage.next_probe = now + outage.wait();
+            }
+            _ => self.go_out(now, Cause::Invalid, None),
+        }
+    }
+
     pub(crate) fn come_back(&mut self) {
+        if !self.is_suspected() {
+            self.score = self.score.max(70);
+            self.degraded = false;
+        }
         self.outage = None;
-        self.score = self.score.max(70);
-        self.degraded = false;
+        self.rest = None;
         self.trial = Trial::Wanted;
     }
 
+    pub(crate) fn is_suspected(&self) -> bool {
+        let mut outage = self.outage.iter();
+        outage.any(|outage| outage.cause == Cause::Suspected)
+    }
+
     pub(crate) fn is_out(&self) -> bool {
-        self.expired || self.outage.is_some() || self.cooldown.is_some()
+        self.expired || self.outage.is_some() || self.cooldown.is_some() || self.rest.is_some()
     }
 
     pub(crate) fn trial_lapses(&self) -> Option<Timestamp> {
@@ -216,6 +267,10 @@ impl NaiveKey {
             self.degraded = false;
             self.score = self.score.max(81);
         }
+        if due(self.rest) {
+            self.rest = None;
+            self.trial = Trial::Wanted;
+        }
         if due(self.cooldown) {
             self.cooldown = None;
             self.trial = Trial::Wanted;
@@ -224,6 +279,7 @@ impl NaiveKey {
         if due(self.outage.as_ref().and_then(|outage| outage.ends_at)) {
             self.come_back();
         } else if probe && let Some(outage) = &mut self.outage {
+            outage.probed = true;
             outage.next_probe = now + outage.wait();
         }
         self.expired |= due(self.config.expires_at);
@@ -236,6 +292,7 @@ impl NaiveKey {
             self.trial_lapses(),
             self.degraded.then(|| self.last_error + MINUTE * 5),
             self.cooldown,
+            self.rest,
             self.outage.as_ref().and_then(|outage| outage.ends_at),
             self.probe_due(),
             self.config.expires_at.filter(|_| !self.expired),

@@ -1,7 +1,7 @@
 //! The whole alphabet of what may happen to a pool, and how often it does.
 
 use keypool_pool as pool;
-use keypool_pool::{CooldownScope, FaultKind};
+use keypool_pool::{CooldownScope, FaultKind, Suspicion};
 use proptest::prelude::*;
 
 /// Numbers of keys, leases and models are taken modulo what there is.
@@ -60,6 +60,7 @@ pub(crate) enum Judged {
     Cancelled,
     Overloaded,
     Fault(FaultKind),
+    Suspected(Suspicion),
     RateLimited {
         until: Option<u64>,
         scope: CooldownScope,
@@ -98,6 +99,7 @@ fn verdict() -> impl Strategy<Value = Judged> {
     let fault = prop_oneof![
         Just(FaultKind::ServerError),
         Just(FaultKind::Timeout),
+        Just(FaultKind::Unreachable),
         Just(FaultKind::Reset),
         Just(FaultKind::Garbage),
     ];
@@ -106,7 +108,10 @@ fn verdict() -> impl Strategy<Value = Judged> {
         2 => Just(Judged::ClientError),
         1 => Just(Judged::Cancelled),
         1 => Just(Judged::Overloaded),
-        6 => fault.prop_map(Judged::Fault),
+        6 => fault.clone().prop_map(Judged::Fault),
+        2 => fault.prop_map(|fault| Judged::Suspected(Suspicion::Fault(fault))),
+        2 => Just(Judged::Suspected(Suspicion::Invalid)),
+        1 => Just(Judged::Suspected(Suspicion::ModelDenied)),
         3 => (until(), scope()).prop_map(|(until, scope)| Judged::RateLimited { until, scope }),
         1 => Just(Judged::Invalid),
         1 => (until(), scope()).prop_map(|(until, scope)| Judged::OutOfCredit { until, scope }),

@@ -1,18 +1,18 @@
 //! The gateway's part: asking, waiting, judging, settling, asking again.
 //!
-//! The rules are those of the gateway's attempt loop: a key that failed is not tried again; a request
-//! that lost its key goes before others; one whose keys were all tried, and only for lack of quota, waits
-//! for the first of them to have room again.
+//! The rules are those of the gateway's attempt loop: what a failure means is the pool's to say
+//! ([`keypool_pool::Course`]), a request that lost its key goes before others, and one whose keys all failed
+//! in a way that may pass comes again after a pause.
 
 use std::time::Duration;
 
 use keypool_pool::{
-    Admission, Charge, Demand, ErrorNote, FaultKind, KeyId, Lease, Outcome, Refusal, RefusalReason,
-    Timestamp, Turn, Usage, Verdict, Wait, WaiterId,
+    Admission, Charge, Course, Demand, ErrorNote, Failed, FaultKind, KeyId, Lease, Next, Outcome,
+    Refusal, RefusalReason, Suspicion, Timestamp, Turn, Usage, Verdict, Wait, WaiterId,
 };
-use keypool_wire::{Judgement, Peek, RequestVerdict};
+use keypool_wire::{Judgement, Peek};
 
-use super::{Attempt, Close, Engine, Event, Request, Suspicion};
+use super::{Attempt, Close, Engine, Event, Request};
 use crate::scenario::Scenario;
 use crate::tally::End;
 use crate::world;
@@ -29,6 +29,7 @@ pub(super) struct OwnDemand<'a> {
     class: &'a str,
     tokens: (u64, u64),
     excluded: &'a [KeyId],
+    is_retry: bool,
     session: Option<u64>,
     wait: Wait,
 }
@@ -44,6 +45,7 @@ impl OwnDemand<'_> {
             excluded: self.excluded,
             session: self.session,
             state: &[],
+            is_retry: self.is_retry,
             wait: Some(self.wait),
         }
     }
@@ -64,7 +66,8 @@ pub(super) fn demand<'a>(
         model: &ask.model,
         class: keypool_wire::model_class(kind, &ask.model),
         tokens: keypool_wire::reservation(kind, &peek, scenario.provider.wire_endpoint()),
-        excluded: &request.tried,
+        excluded: request.course.tried(),
+        is_retry: request.course.is_retry(),
         session: ask.session,
         wait: Wait {
             until: request.deadline,
@@ -94,12 +97,10 @@ impl Engine<'_> {
         let request = Request {
             deadline: self.now + Duration::from_millis(self.scenario.patience_ms),
             ask,
-            tried: Vec::new(),
+            course: Course::default(),
             attempts: 0,
-            same_key_retried: false,
             out_of_quota: false,
             failure: None,
-            suspicions: Vec::new(),
             waiter: None,
             waiting_since: self.now,
             waited: Duration::ZERO,
@@ -110,7 +111,7 @@ impl Engine<'_> {
     }
 
     /// Asks the pool for a key.
-    fn asks(&mut self, id: u64) {
+    pub(super) fn asks(&mut self, id: u64) {
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
@@ -164,13 +165,14 @@ impl Engine<'_> {
             self.now,
             &mut self.pool,
             &lease,
-            (&request.ask.model, request.deadline, &request.tried),
+            (&request.ask.model, request.deadline, request.course.tried()),
             self.scenario.provider.kind(),
         );
         self.tally.granted(key);
         let transit = self.transit();
         let at = self.now + transit;
         if let Some(request) = self.requests.get_mut(&id) {
+            request.course.attempting(&lease);
             request.attempt = Some(Attempt {
                 lease: Some(lease),
                 key,
@@ -195,16 +197,11 @@ impl Engine<'_> {
         };
         let waited = self.now.saturating_duration_since(request.waiting_since);
         request.waited += waited;
-        let has_time = refusal.retry_at.is_some_and(|at| at <= request.deadline);
-        if refusal.reason == RefusalReason::AllTried
-            && request.out_of_quota
-            && has_time
-            && !request.tried.is_empty()
-        {
-            // Those that were out of quota will have some again.
-            request.tried.clear();
-            request.out_of_quota = false;
-            return self.asks(id);
+        let (model, course) = (&request.ask.model, &mut request.course);
+        let pause = self.pool.handle_exhausted(self.now, model, course);
+        if let Some(pause) = pause.filter(|&pause| self.now + pause < request.deadline) {
+            let at = self.now + pause;
+            return self.plan(at, Event::Again(id));
         }
         self.gives_up(id, Some(refusal));
     }
@@ -229,18 +226,13 @@ impl Engine<'_> {
         let Some(request) = self.requests.remove(&id) else {
             self.watch.fail("a request ends twice");
         };
-        let blames = matches!(end, End::Answered);
-        for suspicion in request.suspicions {
-            let verdict = if blames {
-                Verdict::ModelDenied
-            } else {
-                Verdict::ClientError
-            };
-            let outcome = Outcome {
-                latency: suspicion.latency,
-                ..Outcome::of(verdict, Charge::RequestOnly)
-            };
-            self.settle(suspicion.lease, &outcome);
+        let (model, course) = (&request.ask.model, &request.course);
+        match end {
+            End::Answered => self.pool.handle_served(self.now, model, course),
+            End::Left => {}
+            End::ToldToWait | End::Failed(_) => {
+                self.pool.handle_unserved(self.now, model, course);
+            }
         }
         self.tally
             .ended(request.ask.at_us, self.now, request.waited, end);
@@ -314,44 +306,38 @@ impl Engine<'_> {
         let Some((attempt, lease, latency)) = self.take_attempt(id) else {
             return;
         };
-        let was_quota = matches!(judged.key, keypool_wire::KeyVerdict::RateLimited { .. });
-        let suspected = match crate::translate::verdict(&judged.key) {
-            Some(verdict) => {
-                let outcome = Outcome {
-                    latency,
-                    error: Some(ErrorNote {
-                        status: Some(status),
-                        code: judged.code.clone(),
-                        message: judged.message.clone(),
-                    }),
-                    grew_too_fast: judged.growth,
-                    ..Outcome::of(verdict, Charge::RequestOnly)
-                };
-                self.settle(lease, &outcome);
-                None
-            }
-            None => Some(Suspicion { lease, latency }),
+        let (verdict, failed) = crate::translate::meaning(judged, status);
+        let outcome = Outcome {
+            latency,
+            error: Some(ErrorNote {
+                status: Some(status),
+                code: judged.code.clone(),
+                message: judged.message.clone(),
+            }),
+            grew_too_fast: judged.growth,
+            ..Outcome::of(verdict, Charge::RequestOnly)
         };
+        self.settle(lease, &outcome);
+        self.failed(id, attempt.key, failed, judged.code.clone());
+    }
+
+    /// Before its answer began, an attempt failed.
+    fn failed(&mut self, id: u64, key: usize, failed: Failed, code: String) {
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
-        let seconded = suspected.is_some() && !request.suspicions.is_empty();
-        request.suspicions.extend(suspected);
-        request.failure = Some(judged.code.clone());
-        request.out_of_quota = was_quota;
-        match judged.request {
-            RequestVerdict::NextKey if !seconded => {
-                request.tried.push(world::key_id(attempt.key));
+        request.out_of_quota = failed == Failed::Quota;
+        match request.course.failed(world::key_id(key), failed) {
+            Next::OtherKey => {
+                request.failure = Some(code);
                 self.asks(id);
             }
-            RequestVerdict::SameKeyOnce if !request.same_key_retried => {
-                request.same_key_retried = true;
-                self.asks(id);
+            Next::SameKey(pause) => {
+                request.failure = Some(code);
+                let at = self.now + self.pool.jittered(pause);
+                self.plan(at, Event::Again(id));
             }
-            _ => {
-                let code = judged.code.clone();
-                self.ended(id, End::Failed(code));
-            }
+            Next::OtherProvider | Next::GiveUp => self.ended(id, End::Failed(code)),
         }
     }
 
@@ -360,22 +346,32 @@ impl Engine<'_> {
         let Some((attempt, lease, latency)) = self.take_attempt(id) else {
             return;
         };
+        let suspicion = Suspicion::Fault(fault);
+        let verdict = if before {
+            Verdict::Suspected(suspicion)
+        } else {
+            Verdict::Fault(fault)
+        };
         let outcome = Outcome {
             latency,
-            ..Outcome::of(Verdict::Fault(fault), Charge::AsReserved)
+            ..Outcome::of(verdict, Charge::AsReserved)
         };
         self.settle(lease, &outcome);
-        let Some(request) = self.requests.get_mut(&id) else {
-            return;
-        };
         let code = format!("{fault:?}").to_lowercase();
         if before {
-            request.failure = Some(code);
-            request.out_of_quota = false;
-            request.tried.push(world::key_id(attempt.key));
-            self.asks(id);
+            self.failed(id, attempt.key, Failed::Suspected(suspicion), code);
         } else {
+            self.begun(id);
             self.ended(id, End::Failed(format!("broken off: {code}")));
+        }
+    }
+
+    /// The answer began, whatever became of it: the request was served.
+    fn begun(&mut self, id: u64) {
+        if let Some(request) = self.requests.get_mut(&id) {
+            let course = std::mem::take(&mut request.course);
+            self.pool
+                .handle_served(self.now, &request.ask.model, &course);
         }
     }
 }

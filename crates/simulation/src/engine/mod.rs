@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::time::Duration;
 
 use fastrand::Rng;
-use keypool_pool::{Lease, Output, Pool, ProbeResult, Timestamp, Verdict, WaiterId};
+use keypool_pool::{Course, Lease, Output, Pool, ProbeResult, Timestamp, Verdict, WaiterId};
 use keypool_sim::model::{Header, Model, Reply, Ticket};
 use keypool_sim::{Endpoint, SimTime};
 use keypool_wire::Peek;
@@ -57,6 +57,8 @@ enum Event {
     Leave(u64),
     /// The answer to a probe is there.
     Probed(usize),
+    /// The pause before a request's next round is over.
+    Again(u64),
     /// The pool asked to be woken.
     Wake,
 }
@@ -91,23 +93,15 @@ struct Attempt {
     back_us: u64,
 }
 
-/// A lease whose key is blamed only if another serves the same request.
-struct Suspicion {
-    lease: Lease,
-    latency: Duration,
-}
-
 /// A request under way.
 struct Request {
     ask: Ask,
     deadline: Timestamp,
-    tried: Vec<keypool_pool::KeyId>,
+    course: Course,
     attempts: u32,
-    same_key_retried: bool,
     /// The last failure was for lack of quota.
     out_of_quota: bool,
     failure: Option<String>,
-    suspicions: Vec<Suspicion>,
     waiter: Option<WaiterId>,
     waiting_since: Timestamp,
     waited: Duration,
@@ -225,6 +219,7 @@ impl Engine<'_> {
             Event::Silence(id, attempt) => self.falls_silent(id, attempt),
             Event::Leave(id) => self.leaves(id),
             Event::Probed(key) => self.probed(key),
+            Event::Again(id) => self.asks(id),
             Event::Wake => {
                 // One that an earlier one has come before is stale.
                 let now_us = self.now.as_unix_micros();
@@ -271,6 +266,7 @@ impl Engine<'_> {
                 }
                 Output::Alert(alert) => self.tally.alert(alert.kind),
                 Output::StateChanged(_) => self.tally.state_changes += 1,
+                Output::BreakerChanged(change) => self.tally.breaker(&change),
             }
         }
         self.watch.nobody_is_late(self.now, &self.pool);

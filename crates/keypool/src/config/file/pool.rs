@@ -78,6 +78,11 @@ pub(crate) struct RetryFile {
     /// Most attempts; default: as many as there are keys and fallbacks.
     #[schemars(range(min = 1, max = 100_000))]
     pub(crate) max_attempts: Option<u32>,
+    /// How often a request may be sent again after its body was sent and the connection broke or nothing
+    /// came in time. The provider may have worked on it, and may bill it twice. Default: as often as there
+    /// are keys; 0 means never.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub(crate) max_replays: Option<u32>,
     /// Milliseconds after a request's arrival from which no further attempt begins; default 600000.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(crate) deadline: Option<u64>,
