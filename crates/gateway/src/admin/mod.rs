@@ -4,6 +4,7 @@
 //! export that asks for it with the admin token.
 
 mod affinity;
+mod breaker;
 mod bulk;
 mod change;
 mod distribution;
@@ -66,6 +67,9 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
         .routes(routes!(bulk::import))
         .routes(routes!(bulk::export))
         .routes(routes!(operations::reload))
+        .routes(routes!(breaker::status))
+        .routes(routes!(breaker::reset))
+        .routes(routes!(breaker::force_open))
         .routes(routes!(queue::status))
         .routes(routes!(queue::clear))
         .routes(routes!(affinity::status))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use keypool_pool::{GroupSnapshot, KeySnapshot, MeterSnapshot, Strategy};
+use keypool_pool::{BreakerSnapshot, GroupSnapshot, KeySnapshot, MeterSnapshot, Strategy};
 
 use crate::provider::{Provider, UpstreamKey};
 
@@ -22,6 +22,8 @@ pub(crate) struct ProviderView {
     pub(crate) queued: u64,
     /// How far estimates of tokens are off, once any were compared with the truth.
     pub(crate) estimate_error: Option<f64>,
+    /// Its circuit breakers.
+    pub(crate) breakers: Vec<BreakerSnapshot>,
 }
 
 /// A key at one instant.
@@ -46,9 +48,10 @@ pub(crate) fn census(providers: &[Arc<Provider>]) -> Vec<ProviderView> {
 }
 
 fn view(provider: &Arc<Provider>, names: &mut Names) -> ProviderView {
-    let (snapshot, queued, estimate_error) = provider.pool.with(|pool, now| {
+    let (snapshot, queued, estimate_error, breakers) = provider.pool.with(|pool, now| {
         let queued = pool.queue_snapshot().length;
-        (pool.snapshot(now), queued, pool.estimate_error())
+        let breakers = pool.breakers(now);
+        (pool.snapshot(now), queued, pool.estimate_error(), breakers)
     });
     let key_view = |now: KeySnapshot| {
         // A key that was removed between the two looks is as good as not there.
@@ -66,6 +69,7 @@ fn view(provider: &Arc<Provider>, names: &mut Names) -> ProviderView {
         groups: snapshot.groups,
         queued: u64::try_from(queued).unwrap_or(u64::MAX),
         estimate_error,
+        breakers,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::atomic::Ordering;
 
-use keypool_pool::{KeySnapshot, KeyState};
+use keypool_pool::{BreakerSnapshot, BreakerState, KeySnapshot, KeyState};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -227,6 +227,15 @@ impl Scrape {
         )?;
         gauges(
             encoder,
+            "breaker_state",
+            "Circuit breakers: 0 closed, 1 half-open, 2 open; of a model only while it has trouble",
+            self.providers.iter().flat_map(|provider| {
+                let breakers = provider.breakers.iter();
+                breakers.map(|breaker| (breaker_labels(provider, breaker), level(breaker.state)))
+            }),
+        )?;
+        gauges(
+            encoder,
             "estimate_error_ratio",
             "How far estimates of input tokens are off, as a share of what the provider counted",
             self.providers
@@ -322,12 +331,32 @@ fn meter_labels(meter: &keypool_pool::MeterSnapshot) -> [(&'static str, String);
     ]
 }
 
-fn outcomes(key: &KeySnapshot) -> [(&'static str, u64); 12] {
+fn breaker_labels(
+    provider: &ProviderView,
+    breaker: &BreakerSnapshot,
+) -> [(&'static str, String); 2] {
+    let model = breaker.model.as_deref().map(keypool_wire::excerpt);
+    [
+        ("provider", provider.provider.name.clone()),
+        ("model", model.unwrap_or_default()),
+    ]
+}
+
+const fn level(state: BreakerState) -> u32 {
+    match state {
+        BreakerState::Closed => 0,
+        BreakerState::HalfOpen => 1,
+        BreakerState::Open => 2,
+    }
+}
+
+fn outcomes(key: &KeySnapshot) -> [(&'static str, u64); 13] {
     let classes = &key.errors_by_class;
     [
         ("success", key.successes),
         ("server_error", classes.server_error),
         ("timeout", classes.timeout),
+        ("unreachable", classes.unreachable),
         ("reset", classes.reset),
         ("garbage", classes.garbage),
         ("overloaded", classes.overloaded),

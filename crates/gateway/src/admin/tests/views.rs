@@ -209,7 +209,7 @@ async fn unknown_providers_routes_and_methods_are_refused_in_the_one_shape() {
             404,
             "not_found",
         ),
-        (Method::GET, "/api/circuit-breaker/status", 404, "not_found"),
+        (Method::GET, "/api/circuit-breaker/closed", 404, "not_found"),
         (Method::GET, "/api/apikeys/stat", 404, "not_found"),
         (
             Method::POST,
