@@ -16,6 +16,7 @@ mod support;
 
 mod affinity;
 mod bad_input;
+mod breaker;
 mod config;
 mod endpoints;
 mod failover;

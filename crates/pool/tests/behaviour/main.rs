@@ -16,6 +16,7 @@ mod owners;
 mod recovery;
 mod selection;
 mod strategies;
+mod trouble;
 mod waiting;
 mod waiting_order;
 mod windows;

@@ -343,7 +343,7 @@ impl Naive {
         match verdict {
             Judged::Success => key.successes += 1,
             Judged::ClientError | Judged::Cancelled | Judged::Suspected(Suspicion::ModelDenied) => {
-                key.forgiven += 1
+                key.forgiven += 1;
             }
             _ => key.errors += 1,
         }

@@ -35,7 +35,6 @@ pub(crate) struct NaiveOutage {
 impl NaiveOutage {
     pub(crate) fn wait(&self) -> Duration {
         match (self.cause, self.failed) {
-            (Cause::OutOfCredit, _) => MINUTE * 60,
             (Cause::Suspected, 0 | 1) | (Cause::Invalid, 0) => MINUTE,
             (Cause::Suspected, 2) | (Cause::Invalid, 1) => MINUTE * 5,
             (Cause::Suspected, 3) | (Cause::Invalid, 2) => MINUTE * 30,
