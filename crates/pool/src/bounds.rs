@@ -175,6 +175,12 @@ pub const RETRY_STOCK_MAX: u64 = 1000;
 /// Such attempts that each second adds.
 pub const RETRIES_PER_SECOND: u64 = 10;
 
+/// How long a key that failed is not trusted with another request's retry, unless it serves before.
+pub const DOUBT: Duration = Duration::from_secs(30);
+
+/// Keys in doubt at one time. Retries look through them; more are retried as any other key.
+pub const DOUBTS_MAX: usize = 256;
+
 /// How far back a circuit breaker looks.
 pub const BREAKER_WINDOW_SECONDS: usize = 10;
 

@@ -33,6 +33,7 @@ mod breaker;
 mod breakers;
 mod cooldown;
 mod course;
+mod doubts;
 mod estimate;
 mod flow;
 mod group;

@@ -3,9 +3,9 @@
 //! What it prevents: a storm. When everything fails, each request would be tried on every key, round
 //! after round, and a provider that is down would get many times the load that brought it down.
 //!
-//! A request that is served pays in as many attempts as there are keys: as long as one key of the pool is
-//! sound, each request can try all the others first and the budget never runs out. When nothing succeeds
-//! it is spent once, and then lets through ten attempts a second.
+//! Only attempts on keys that failed of late are paid for ([`Doubts`](crate::doubts::Doubts)), and a request
+//! that is served pays in as many as there are keys: as long as one key is sound the budget never runs out.
+//! When nothing succeeds it is spent once, and then lets through ten attempts a second.
 //!
 //! Worked example: with 5 keys 500 attempts are in stock. In an outage requests are tried on all keys for
 //! those 500; from then on each is tried once, and ten more a second find out whether it is over.

@@ -24,6 +24,7 @@ use crate::bounds::{OUTPUTS_MAX, SESSIONS_MAX, STATE_MEMORY, STATES_MAX};
 use crate::breakers::Breakers;
 use crate::chooser::Booking;
 use crate::config::{AffinityConfig, ConfigError, KeyConfig, PoolConfig, Sequential};
+use crate::doubts::Doubts;
 use crate::estimate::Estimates;
 use crate::expiring::ExpiringMap;
 use crate::group::Group;
@@ -175,6 +176,8 @@ pub struct Pool {
     parked: Timers,
     breakers: Breakers,
     retry_budget: RetryBudget,
+    /// Keys of whose last attempts some failed.
+    doubts: Doubts,
     /// When an operator was last told that the provider refuses most keys.
     mass_refusal_told: Option<Timestamp>,
     outputs: VecDeque<Output>,
@@ -225,6 +228,7 @@ impl Pool {
             parked: Timers::default(),
             breakers: Breakers::default(),
             retry_budget: RetryBudget::new(now),
+            doubts: Doubts::default(),
             mass_refusal_told: None,
             outputs: VecDeque::new(),
             drop_box: Arc::new(DropBox::default()),

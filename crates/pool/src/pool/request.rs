@@ -78,9 +78,17 @@ impl Pool {
     /// will be room in time, takes it into the queue; or tells why neither, and when there could be room.
     pub fn handle_request(&mut self, now: Timestamp, demand: &Demand<'_>) -> Admission {
         self.begin(now);
-        if let Some(refusal) = self.refused_for_trouble(demand) {
+        if let Some(refusal) = self.barred(demand.model) {
             return Admission::Refused(refusal);
         }
+        if demand.is_retry {
+            return self.admit_retry(demand);
+        }
+        self.admit(demand)
+    }
+
+    /// As [`Self::handle_request`], for a demand that may be looked at.
+    pub(super) fn admit(&mut self, demand: &Demand<'_>) -> Admission {
         self.wake_parked();
         let others_wait = !self.queue.is_empty();
         if others_wait {

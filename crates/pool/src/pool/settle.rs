@@ -112,7 +112,11 @@ impl Pool {
             return;
         };
         key.record.ended(now, outcome);
-        let score = key.health.score();
+        let (id, score) = (key.id, key.health.score());
+        self.learn_trust(id, &outcome.verdict);
+        let Some(key) = self.keys.get_mut(ticket.slot) else {
+            return;
+        };
         match outcome.verdict {
             Verdict::Success => {
                 key.health.succeeded(ticket.number, ticket.granted_at);

@@ -6,9 +6,11 @@ use crate::breaker::{BreakerState, Passage};
 use crate::breakers::Reach;
 use crate::course::Course;
 use crate::demand::Demand;
+use crate::id::KeyId;
+use crate::outcome::{Suspicion, Verdict};
 use crate::output::{BreakerChange, Output};
 use crate::queue::Entry;
-use crate::refusal::{Refusal, RefusalReason, Turn};
+use crate::refusal::{Admission, Refusal, RefusalReason, Turn};
 use crate::snapshot::BreakerSnapshot;
 use crate::time::Timestamp;
 
@@ -106,25 +108,61 @@ impl Pool {
     }
 
     /// Whether a demand is refused whatever keys there are.
-    pub(super) fn refused_for_trouble(&mut self, demand: &Demand<'_>) -> Option<Refusal> {
-        let refused = |reason, retry_at| Some(Refusal { reason, retry_at });
-        if !self.breakers.are_calm() {
-            match self.breakers.passage(self.now, demand.model) {
-                Passage::Free => {}
-                Passage::Trial => {
-                    let changes = self.breakers.begin_trial(self.now, demand.model);
-                    self.tell_breakers(changes);
-                }
-                Passage::Barred(until) => return refused(RefusalReason::BreakerOpen, until),
+    pub(super) fn barred(&mut self, model: &str) -> Option<Refusal> {
+        if self.breakers.are_calm() {
+            return None;
+        }
+        match self.breakers.passage(self.now, model) {
+            Passage::Free => None,
+            Passage::Trial => {
+                let changes = self.breakers.begin_trial(self.now, model);
+                self.tell_breakers(changes);
+                None
             }
+            Passage::Barred(_) => self.would_be_barred(model),
         }
-        if demand.is_retry && !self.retry_budget.take(self.now, self.keys.len()) {
-            return refused(RefusalReason::RetriesSpent, None);
-        }
-        None
     }
 
-    /// As [`Self::refused_for_trouble`], without changing anything.
+    /// An attempt after one that failed goes to a key of which nothing bad is known, or is paid for out of
+    /// the budget.
+    pub(super) fn admit_retry(&mut self, demand: &Demand<'_>) -> Admission {
+        let trusted = self.doubts.exclude(self.now, demand.excluded);
+        let elsewhere = Demand {
+            excluded: &trusted,
+            ..*demand
+        };
+        let at_once = Demand {
+            wait: None,
+            ..elsewhere
+        };
+        let refusal = match self.admit(&at_once) {
+            Admission::Refused(refusal) => refusal,
+            admitted => return admitted,
+        };
+        if self.retry_budget.take(self.now, self.keys.len()) {
+            return self.admit(demand);
+        }
+        if refusal.reason == RefusalReason::NoRoom {
+            return self.admit(&elsewhere);
+        }
+        Admission::Refused(Refusal {
+            reason: RefusalReason::RetriesSpent,
+            retry_at: None,
+        })
+    }
+
+    /// What an attempt's end says of whether its key may be trusted with another request's retry.
+    pub(super) fn learn_trust(&mut self, key: KeyId, verdict: &Verdict) {
+        match verdict {
+            Verdict::Success => self.doubts.clear(key),
+            Verdict::Overloaded | Verdict::Fault(_) | Verdict::Suspected(Suspicion::Fault(_)) => {
+                self.doubts.raise(self.now, key);
+            }
+            _ => {}
+        }
+    }
+
+    /// As [`Self::barred`], without letting a request try.
     pub(super) fn would_be_barred(&self, model: &str) -> Option<Refusal> {
         match self.breakers.passage(self.now, model) {
             Passage::Barred(retry_at) => Some(Refusal {
