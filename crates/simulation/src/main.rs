@@ -47,6 +47,15 @@ enum Mode {
         #[arg(long, default_value_t = 10)]
         noise: u64,
     },
+    /// Random faults on all keys but one: each request is to be answered, unless its answer had begun.
+    Faults {
+        /// Run the scenario of this seed and show how it went.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Run the scenarios of so many seeds.
+        #[arg(long, default_value_t = 1000)]
+        seeds: u64,
+    },
     /// A month of moderate traffic.
     Month {
         /// Days that it has.
@@ -65,13 +74,27 @@ fn main() -> ExitCode {
             noise,
         }) => efficiency(seed, noise, all, only.as_deref()),
         Some(Mode::Month { days }) => month(days),
+        Some(Mode::Faults {
+            seed: Some(seed), ..
+        }) => {
+            let scenario = Scenario::with_one_sound_key(seed);
+            println!("{scenario:#?}");
+            show(&run(&scenario))
+        }
+        Some(Mode::Faults { seeds: count, .. }) => seeds("faults --seed", 0, count, |seed| {
+            let report = run(&Scenario::with_one_sound_key(seed));
+            assert_eq!(report.avoidable_failures(), 0, "{:?}", report.failures);
+            report
+        }),
         None => match options.seed {
             Some(seed) => {
                 let scenario = prepared(seed, options.hours);
                 println!("{scenario:#?}");
                 show(&run(&scenario))
             }
-            None => seeds(options.from, options.seeds, options.hours),
+            None => seeds("--seed", options.from, options.seeds, |seed| {
+                run(&prepared(seed, options.hours))
+            }),
         },
     }
 }
@@ -121,7 +144,12 @@ fn month(days: u64) -> ExitCode {
 }
 
 /// Runs scenarios until all are done; tells those that failed.
-fn seeds(from: u64, count: u64, hours: Option<u64>) -> ExitCode {
+fn seeds(
+    argument: &str,
+    from: u64,
+    count: u64,
+    run_seed: impl Fn(u64) -> Report + Sync,
+) -> ExitCode {
     let next = AtomicU64::new(from);
     let failed = Mutex::new(Vec::new());
     let requests = AtomicU64::new(0);
@@ -132,8 +160,7 @@ fn seeds(from: u64, count: u64, hours: Option<u64>) -> ExitCode {
             if seed >= from.saturating_add(count) {
                 break;
             }
-            let scenario = prepared(seed, hours);
-            match catch_unwind(AssertUnwindSafe(|| run(&scenario))) {
+            match catch_unwind(AssertUnwindSafe(|| run_seed(seed))) {
                 Ok(report) => {
                     requests.fetch_add(report.requests, Ordering::Relaxed);
                 }
@@ -159,7 +186,7 @@ fn seeds(from: u64, count: u64, hours: Option<u64>) -> ExitCode {
         failed.len()
     );
     for seed in &failed {
-        println!("  cargo run --release -p keypool-simulation -- --seed {seed}");
+        println!("  cargo run --release -p keypool-simulation -- {argument} {seed}");
     }
     if failed.is_empty() {
         ExitCode::SUCCESS

@@ -88,6 +88,54 @@ impl Scenario {
     }
 }
 
+impl Scenario {
+    /// A scenario in which every key but one fails in some way, most of the time or all of it, while the
+    /// last one could serve everybody.
+    #[must_use]
+    pub fn with_one_sound_key(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let rng = &mut rng;
+        let failing: usize = rng.usize(1..=7);
+        let duration_ms = 120_000;
+        let key_plans = (0..=failing).map(|number| {
+            let mut plan = KeyPlan::of(number);
+            if number < failing {
+                plan.faults = lasting_faults(rng, duration_ms);
+            }
+            plan
+        });
+        let keys = key_plans.collect();
+        let rate = one_of(rng, &[30.0, 300.0, 3_000.0]);
+        let mut scenario = Self {
+            name: format!("one sound key {seed}"),
+            duration_ms,
+            limiter: Algorithm::Bucket,
+            quotas: vec![
+                Quota {
+                    limits: Limits::NONE,
+                    group: None,
+                };
+                failing + 1
+            ],
+            keys,
+            declared: Declared::Right,
+            // Longer than eight keys that say nothing take one after the other, three times.
+            patience_ms: 600_000,
+            ..Self::random(seed)
+        };
+        scenario.pool.queue_length = 10_000;
+        scenario.pool.sequential = Sequential::Off;
+        scenario.traffic.leaving_share = 0.0;
+        // Or a long plain answer of the sound key would take longer than silence is borne.
+        scenario.traffic.tokens_per_second = scenario.traffic.tokens_per_second.max(1_000);
+        scenario.traffic.arrivals = Arrivals::PerMinute {
+            rate,
+            pattern: Pattern::Poisson,
+        };
+        scenario
+    }
+}
+
 fn one_of<T: Clone>(rng: &mut Rng, choices: &[T]) -> T {
     let position = rng.usize(0..choices.len());
     match choices.get(position) {
@@ -113,7 +161,34 @@ fn faults(rng: &mut Rng, duration_ms: u64) -> Vec<FaultWindow> {
     if rng.f64() < 0.6 {
         return Vec::new();
     }
-    let fault = one_of(
+    let fault = fault(rng);
+    let from = rng.u64(0..duration_ms);
+    let until = from + rng.u64(500..60_000);
+    let window = FaultWindow::between(
+        Duration::from_millis(from),
+        Duration::from_millis(until),
+        fault,
+    );
+    vec![window.share(one_of(rng, &[1.0, 1.0, 0.3]))]
+}
+
+/// One to three faults, one of them for all the time.
+fn lasting_faults(rng: &mut Rng, duration_ms: u64) -> Vec<FaultWindow> {
+    let mut faults = Vec::new();
+    for _ in 0..rng.u64(0..3) {
+        let from = rng.u64(0..duration_ms);
+        let until = from + rng.u64(500..60_000);
+        let (from, until) = (Duration::from_millis(from), Duration::from_millis(until));
+        let window = FaultWindow::between(from, until, fault(rng));
+        faults.push(window.share(one_of(rng, &[1.0, 0.5])));
+    }
+    let share = one_of(rng, &[1.0, 1.0, 0.8]);
+    faults.push(FaultWindow::always(fault(rng)).share(share));
+    faults
+}
+
+fn fault(rng: &mut Rng) -> Fault {
+    one_of(
         rng,
         &[
             Fault::Unauthorized,
@@ -135,15 +210,7 @@ fn faults(rng: &mut Rng, duration_ms: u64) -> Vec<FaultWindow> {
                 delay: Duration::from_secs(3),
             },
         ],
-    );
-    let from = rng.u64(0..duration_ms);
-    let until = from + rng.u64(500..60_000);
-    let window = FaultWindow::between(
-        Duration::from_millis(from),
-        Duration::from_millis(until),
-        fault,
-    );
-    vec![window.share(one_of(rng, &[1.0, 1.0, 0.3]))]
+    )
 }
 
 fn pool(rng: &mut Rng) -> PoolPlan {

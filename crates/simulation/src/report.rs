@@ -74,6 +74,9 @@ impl QuotaReport {
     }
 }
 
+/// How failures begin that came after the answer had begun, so that nothing could cure them.
+pub(crate) const BROKEN_OFF: &str = "broken off: ";
+
 /// How a run went. Counts are of the time after the warm-up, unless they say otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -140,6 +143,18 @@ pub struct Report {
 }
 
 impl Report {
+    /// Requests that were not answered though their answers had not begun, and whose clients did not leave.
+    #[must_use]
+    pub fn avoidable_failures(&self) -> u64 {
+        let begun: u64 = self
+            .failures
+            .iter()
+            .filter(|(reason, _)| reason.starts_with(BROKEN_OFF))
+            .map(|(_, count)| count)
+            .sum();
+        self.failed() - begun + self.told_to_wait
+    }
+
     /// Requests that failed.
     #[must_use]
     pub fn failed(&self) -> u64 {

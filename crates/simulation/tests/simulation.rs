@@ -25,6 +25,23 @@ fn the_invariants_hold_in_scenarios_of_many_seeds() {
     );
 }
 
+/// With any mix of faults on all keys but one, whatever had not begun its answer is answered.
+/// The binary runs thousands: `cargo run --release -p keypool-simulation -- faults`.
+// acceptance 57, 58, 59
+#[test]
+fn as_long_as_one_key_is_sound_no_client_sees_a_failure_that_it_could_have_cured() {
+    for seed in 0..if cfg!(debug_assertions) { 60 } else { 600 } {
+        let report = run(&Scenario::with_one_sound_key(seed));
+        assert_eq!(
+            report.avoidable_failures(),
+            0,
+            "cargo run --release -p keypool-simulation -- faults --seed {seed}: {report:#?}"
+        );
+        assert!(report.answered > 0);
+        assert_eq!(report.breakers_opened, 0, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_seed_says_it_all() {
     for seed in [3, 17, 40] {

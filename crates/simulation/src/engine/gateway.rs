@@ -13,6 +13,7 @@ use keypool_pool::{
 use keypool_wire::{Judgement, Peek};
 
 use super::{Attempt, Close, Engine, Event, Request};
+use crate::report::BROKEN_OFF;
 use crate::scenario::Scenario;
 use crate::tally::End;
 use crate::world;
@@ -362,7 +363,7 @@ impl Engine<'_> {
             self.failed(id, attempt.key, Failed::Suspected(suspicion), code);
         } else {
             self.begun(id);
-            self.ended(id, End::Failed(format!("broken off: {code}")));
+            self.ended(id, End::Failed(format!("{BROKEN_OFF}{code}")));
         }
     }
 
