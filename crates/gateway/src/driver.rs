@@ -213,7 +213,7 @@ impl Driver {
             self.time.now().as_unix_micros(),
         );
         match judged.key {
-            KeyVerdict::Invalid | KeyVerdict::OutOfCredit { .. } => {
+            KeyVerdict::Invalid { .. } | KeyVerdict::OutOfCredit { .. } => {
                 ProbeResult::Failed(ErrorNote {
                     status: Some(status),
                     code: judged.code,

@@ -72,10 +72,11 @@ pub(crate) fn meaning(judged: &Judgement, status: u16) -> (Verdict, Failed) {
     let (verdict, failed) = match judged.key {
         KeyVerdict::Blameless => (Verdict::ClientError, Failed::Key),
         KeyVerdict::Overloaded => (Verdict::Overloaded, Failed::Overloaded),
+        KeyVerdict::NotServed => (Verdict::Overloaded, Failed::Provider),
         KeyVerdict::Fault if status == 504 => suspected(Suspicion::Fault(FaultKind::Timeout)),
         KeyVerdict::Fault => suspected(Suspicion::Fault(FaultKind::ServerError)),
         KeyVerdict::Suspect => suspected(Suspicion::ModelDenied),
-        KeyVerdict::Invalid => suspected(Suspicion::Invalid),
+        KeyVerdict::Invalid { .. } => suspected(Suspicion::Invalid),
         KeyVerdict::RateLimited {
             until_unix_micros,
             scope,
@@ -96,6 +97,7 @@ pub(crate) fn meaning(judged: &Judgement, status: u16) -> (Verdict, Failed) {
     };
     match judged.request {
         RequestVerdict::NextKey => (verdict, failed),
+        RequestVerdict::NextProvider => (verdict, Failed::Provider),
         RequestVerdict::SameKeyOnce => (verdict, Failed::Conflict),
         RequestVerdict::Client => (verdict, Failed::Request),
     }

@@ -2,7 +2,7 @@
 //!
 //! All instants are microseconds since the Unix epoch.
 
-use jiff::civil::Date;
+use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 
@@ -23,6 +23,19 @@ pub(crate) fn next_month(now_unix_micros: u64) -> Option<u64> {
     let today = zoned(now_unix_micros, TimeZone::UTC)?.date();
     let first = today.first_of_month().checked_add(1.month()).ok()?;
     midnight(first, TimeZone::UTC)
+}
+
+/// The next midnight in UTC.
+pub(crate) fn next_midnight(now_unix_micros: u64) -> Option<u64> {
+    let today = zoned(now_unix_micros, TimeZone::UTC)?.date();
+    midnight(today.tomorrow().ok()?, TimeZone::UTC)
+}
+
+/// The next Monday, 00:00 UTC: when weekly limits start anew.
+pub(crate) fn next_monday(now_unix_micros: u64) -> Option<u64> {
+    let today = zoned(now_unix_micros, TimeZone::UTC)?.date();
+    let monday = today.nth_weekday(1, Weekday::Monday).ok()?;
+    midnight(monday, TimeZone::UTC)
 }
 
 /// The next midnight in US Pacific time: when Gemini's daily limits start anew.

@@ -43,7 +43,6 @@ pub use provider::{AuthScheme, ProviderKind};
 pub use quota::{
     Counted, Period, QuotaReading, QuotaReadings, quota_readings, quota_readings_of_error,
 };
-pub use retry_after::retry_after;
 pub use rules::{DayRule, QuotaRules, WindowShape, model_class, quota_rules};
 pub use splice::upstream_body;
 pub use sse::{SseError, SseEvent, SseSplitter};

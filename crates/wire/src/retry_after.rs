@@ -3,24 +3,23 @@
 //! A wait read too short earns another 429, one not read at all sidelines a key for the default
 //! minute; so every form seen is understood here: whole and fractional seconds, milliseconds, HTTP
 //! dates, RFC 3339 instants, Go's `6m0s`, epoch seconds, and sentences.
+//!
+//! Two kinds must not be mixed up. A wait is the time until a request may pass; a reset is the time
+//! until the whole limit is there again, which is far later where a limit refills continuously. So
+//! a reset counts only if no wait is stated.
 
 use std::time::Duration;
 
-use crate::dates::parse_instant;
+use crate::dates::{next_midnight, next_monday, next_month, parse_instant};
 use crate::headers::Headers;
 use crate::limits::RETRY_AFTER_MAX;
 
-/// How long the headers of an answer say to wait; `None` when they do not say.
+/// The wait that the headers of an answer ask for; `None` when they do not.
 ///
-/// `retry-after-ms` comes first, as it is the finer one, then `retry-after`, then the reset of each
-/// limit of which nothing remains (the latest of them). A negative or senseless value is ignored;
-/// one beyond [`RETRY_AFTER_MAX`] is cut to it; an instant that has passed means no wait.
-#[must_use]
-pub fn retry_after(headers: &dyn Headers, now_unix_micros: u64) -> Option<Duration> {
-    retry_after_ms(headers)
-        .or_else(|| retry_after_header(headers, now_unix_micros))
-        .or_else(|| exhausted_reset(headers, now_unix_micros))
-        .map(|wait| wait.min(RETRY_AFTER_MAX))
+/// `retry-after-ms` comes first, as it is the finer one, then `retry-after`. A negative or
+/// senseless value is ignored; an instant that has passed means no wait.
+pub(crate) fn retry_after(headers: &dyn Headers, now_unix_micros: u64) -> Option<Duration> {
+    retry_after_ms(headers).or_else(|| retry_after_header(headers, now_unix_micros))
 }
 
 fn retry_after_ms(headers: &dyn Headers) -> Option<Duration> {
@@ -70,8 +69,8 @@ const ANTHROPIC_DIMENSIONS: [(&str, &str); 4] = [
     ),
 ];
 
-/// The latest reset among the limits of which nothing remains.
-fn exhausted_reset(headers: &dyn Headers, now_unix_micros: u64) -> Option<Duration> {
+/// The latest reset among the limits of which the headers say that nothing remains.
+pub(crate) fn exhausted_reset(headers: &dyn Headers, now_unix_micros: u64) -> Option<Duration> {
     ANTHROPIC_DIMENSIONS
         .iter()
         .chain(&OPENAI_DIMENSIONS)
@@ -104,6 +103,19 @@ pub(crate) fn reset_value(value: &str, now_unix_micros: u64) -> Option<Duration>
     } else {
         seconds(number)
     }
+}
+
+/// When a limit that an error body names starts anew: as in a reset header, or the name of its
+/// period, which ends in UTC (OpenRouter's `limit_reset`).
+pub(crate) fn stated_reset(value: &str, now_unix_micros: u64) -> Option<Duration> {
+    let instant = match value {
+        "daily" => next_midnight(now_unix_micros)?,
+        "weekly" => next_monday(now_unix_micros)?,
+        "monthly" => next_month(now_unix_micros)?,
+        other => return reset_value(other, now_unix_micros),
+    };
+    let micros = instant.saturating_sub(now_unix_micros);
+    Some(Duration::from_micros(micros))
 }
 
 /// A Go-style duration: a sum of numbers with units, such as `6m0s`, `1h2m3.5s`, `17ms`.
@@ -142,25 +154,40 @@ fn go_term(text: &str) -> Option<(f64, &str)> {
     Some((number.parse::<f64>().ok()? * unit_seconds, after))
 }
 
-/// The wait an OpenAI message states: "please try again in 6m0s." (in lower case).
+/// The wait that a message states (in lower case): "please try again in 6m0s." (OpenAI), "please
+/// retry in 22.5s." (Gemini), "please retry after 8 seconds." (Azure).
 pub(crate) fn stated_in_message(lower_message: &str) -> Option<Duration> {
-    const LEAD: &str = "try again in ";
-    let at = lower_message.find(LEAD)?;
-    let stated = lower_message.get(at + LEAD.len()..)?;
-    let end = stated
+    const LEADS: [&str; 3] = ["try again in ", "retry in ", "retry after "];
+    LEADS.iter().find_map(|lead| {
+        let at = lower_message.find(lead)?;
+        duration_in_words(lower_message.get(at + lead.len()..)?)
+    })
+}
+
+/// `6m0s` or `8 seconds` at the start of a text.
+fn duration_in_words(text: &str) -> Option<Duration> {
+    const UNITS: [(&str, f64); 6] = [
+        ("second", 1.0),
+        ("minute", 60.0),
+        ("hour", 3_600.0),
+        ("day", 86_400.0),
+        ("millisecond", 1e-3),
+        ("ms", 1e-3),
+    ];
+    let end = text
         .find(|c: char| !c.is_alphanumeric() && c != '.')
-        .unwrap_or(stated.len());
-    let word = stated.get(..end)?.trim_end_matches('.');
-    if let Ok(number) = word.parse::<f64>() {
-        let unit = stated.get(end..)?.trim_start();
-        let factor = if unit.starts_with("minute") {
-            60.0
-        } else {
-            1.0
-        };
-        return seconds(number * factor);
-    }
-    go_duration(word)
+        .unwrap_or(text.len());
+    let (word, rest) = text.split_at(end);
+    let word = word.trim_end_matches('.');
+    let Ok(number) = word.parse::<f64>() else {
+        return go_duration(word);
+    };
+    let unit = rest.trim_start();
+    let factor = UNITS
+        .iter()
+        .find(|(name, _)| unit.starts_with(name))
+        .map_or(1.0, |&(_, factor)| factor);
+    seconds(number * factor)
 }
 
 fn until_instant(value: &str, now_unix_micros: u64) -> Option<Duration> {

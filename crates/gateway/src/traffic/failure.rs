@@ -287,9 +287,10 @@ fn meaning_of(judged: &Judgement, status: Option<u16>) -> (Verdict, Failed) {
     let (verdict, failed) = match judged.key {
         KeyVerdict::Blameless => (Verdict::ClientError, Failed::Key),
         KeyVerdict::Overloaded => (Verdict::Overloaded, Failed::Overloaded),
+        KeyVerdict::NotServed => (Verdict::Overloaded, Failed::Provider),
         KeyVerdict::Fault => suspected(Suspicion::Fault(server_fault(status))),
         KeyVerdict::Suspect => suspected(Suspicion::ModelDenied),
-        KeyVerdict::Invalid => suspected(Suspicion::Invalid),
+        KeyVerdict::Invalid { .. } => suspected(Suspicion::Invalid),
         KeyVerdict::RateLimited { .. } => (verdict_of(&judged.key), Failed::Quota),
         KeyVerdict::OutOfCredit { .. } | KeyVerdict::ModelDenied => {
             (verdict_of(&judged.key), Failed::Key)
@@ -297,6 +298,7 @@ fn meaning_of(judged: &Judgement, status: Option<u16>) -> (Verdict, Failed) {
     };
     match judged.request {
         RequestVerdict::NextKey => (verdict, failed),
+        RequestVerdict::NextProvider => (verdict, Failed::Provider),
         RequestVerdict::SameKeyOnce => (verdict, Failed::Conflict),
         RequestVerdict::Client => (verdict, Failed::Request),
     }
@@ -319,7 +321,8 @@ pub(super) fn verdict_of(verdict: &KeyVerdict) -> Verdict {
     let at = |micros: Option<u64>| micros.map(Timestamp::from_unix_micros);
     match *verdict {
         KeyVerdict::Blameless | KeyVerdict::Suspect => Verdict::ClientError,
-        KeyVerdict::Overloaded => Verdict::Overloaded,
+        // Both are the provider's, whichever key is asked.
+        KeyVerdict::Overloaded | KeyVerdict::NotServed => Verdict::Overloaded,
         KeyVerdict::Fault => Verdict::Fault(FaultKind::ServerError),
         KeyVerdict::RateLimited {
             until_unix_micros,
@@ -328,7 +331,7 @@ pub(super) fn verdict_of(verdict: &KeyVerdict) -> Verdict {
             until: at(until_unix_micros),
             scope: scope_of(scope),
         },
-        KeyVerdict::Invalid => Verdict::Suspected(Suspicion::Invalid),
+        KeyVerdict::Invalid { .. } => Verdict::Suspected(Suspicion::Invalid),
         KeyVerdict::OutOfCredit {
             until_unix_micros,
             scope,
@@ -351,12 +354,12 @@ fn scope_of(scope: Scope) -> CooldownScope {
 
 fn kind_of(verdict: &KeyVerdict, status: Option<u16>) -> FailureKind {
     match verdict {
-        KeyVerdict::Blameless | KeyVerdict::Suspect => FailureKind::Request,
+        KeyVerdict::Blameless | KeyVerdict::Suspect | KeyVerdict::NotServed => FailureKind::Request,
         KeyVerdict::Overloaded => FailureKind::Overload,
         KeyVerdict::Fault if status == Some(504) => FailureKind::Timeout,
         KeyVerdict::Fault => FailureKind::Server,
         KeyVerdict::RateLimited { .. } => FailureKind::Quota,
-        KeyVerdict::Invalid | KeyVerdict::OutOfCredit { .. } | KeyVerdict::ModelDenied => {
+        KeyVerdict::Invalid { .. } | KeyVerdict::OutOfCredit { .. } | KeyVerdict::ModelDenied => {
             FailureKind::Key
         }
     }

@@ -32,6 +32,32 @@ fn the_next_month_starts_on_its_first_day_in_utc() {
 }
 
 #[test]
+fn days_and_weeks_end_at_midnight_in_utc() {
+    for (now, midnight, monday) in [
+        (
+            "2026-11-22T10:00:00Z",
+            "2026-11-23T00:00:00Z",
+            "2026-11-23T00:00:00Z",
+        ),
+        (
+            "2026-11-23T00:00:00Z",
+            "2026-11-24T00:00:00Z",
+            "2026-11-30T00:00:00Z",
+        ),
+        (
+            "2026-12-31T23:59:59Z",
+            "2027-01-01T00:00:00Z",
+            "2027-01-04T00:00:00Z",
+        ),
+    ] {
+        assert_eq!(next_midnight(micros(now)), Some(micros(midnight)), "{now}");
+        assert_eq!(next_monday(micros(now)), Some(micros(monday)), "{now}");
+    }
+    assert_eq!(next_midnight(u64::MAX), None);
+    assert_eq!(next_monday(u64::MAX), None);
+}
+
+#[test]
 fn pacific_midnight_follows_summer_time() {
     for (now, midnight) in [
         // Winter: eight hours behind.

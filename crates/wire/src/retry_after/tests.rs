@@ -9,6 +9,10 @@ fn wait(headers: &[(&str, &str)]) -> Option<Duration> {
     retry_after(&headers, NOW)
 }
 
+fn reset(headers: &[(&str, &str)]) -> Option<Duration> {
+    exhausted_reset(&headers, NOW)
+}
+
 #[expect(
     clippy::unnecessary_wraps,
     reason = "it stands beside `None` in every table"
@@ -67,8 +71,8 @@ fn the_reset_of_an_exhausted_limit_counts_and_no_others() {
             "2026-11-22T10:00:30Z",
         ),
     ];
-    assert_eq!(wait(&headers), millis(30_000));
-    assert_eq!(wait(&headers[..2]), None);
+    assert_eq!(reset(&headers), millis(30_000));
+    assert_eq!(reset(&headers[..2]), None);
 }
 
 // acceptance 51
@@ -80,7 +84,7 @@ fn the_latest_of_several_exhausted_limits_counts() {
         ("x-ratelimit-remaining-tokens", "0"),
         ("x-ratelimit-reset-tokens", "6m0s"),
     ];
-    assert_eq!(wait(&headers), millis(360_000));
+    assert_eq!(reset(&headers), millis(360_000));
 }
 
 // acceptance 51
@@ -95,14 +99,15 @@ fn a_reset_may_be_a_number_of_seconds_or_an_epoch() {
         ("never", None),
     ] {
         let headers = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", value)];
-        assert_eq!(wait(&headers), expected, "{value}");
+        assert_eq!(reset(&headers), expected, "{value}");
     }
 }
 
 #[test]
 fn headers_that_say_nothing_give_no_wait() {
     assert_eq!(wait(&[]), None);
-    assert_eq!(wait(&[("x-ratelimit-remaining-tokens", "-1")]), None);
+    assert_eq!(reset(&[]), None);
+    assert_eq!(reset(&[("x-ratelimit-remaining-tokens", "-1")]), None);
 }
 
 #[test]
@@ -138,6 +143,13 @@ fn a_wait_stated_in_a_sentence_is_found() {
         ("please try again in 1.242s", millis(1_242)),
         ("please try again in 5 seconds.", millis(5_000)),
         ("please try again in 2 minutes.", millis(120_000)),
+        ("please try again in 250 ms.", millis(250)),
+        ("please try again in 250 milliseconds.", millis(250)),
+        ("please try again in 2 hours.", millis(7_200_000)),
+        ("please try again in 1 day.", millis(86_400_000)),
+        ("please retry in 22.5s.", millis(22_500)),
+        ("please retry after 8 seconds.", millis(8_000)),
+        ("do not retry in haste; try again in 3s", millis(3_000)),
         ("please try again in a while.", None),
         ("try again in ", None),
         ("no wait here.", None),
@@ -146,17 +158,34 @@ fn a_wait_stated_in_a_sentence_is_found() {
     }
 }
 
+#[test]
+fn a_period_named_by_its_length_ends_with_it_in_utc() {
+    let hours = |hours: u64| millis(hours * 3_600_000);
+    for (value, expected) in [
+        ("daily", hours(14)),
+        // It is Sunday.
+        ("weekly", hours(14)),
+        ("monthly", hours(14 + 8 * 24)),
+        ("2026-11-22T11:00:00Z", hours(1)),
+        ("1795345200", hours(1)),
+        ("yearly", None),
+    ] {
+        assert_eq!(stated_reset(value, NOW), expected, "{value}");
+    }
+}
+
 proptest! {
     #[test]
-    fn any_value_is_read_without_panic_and_within_bounds(value in ".*", at in any::<u64>()) {
+    fn any_value_is_read_without_panic(value in ".*", at in any::<u64>()) {
         for headers in [
             [("retry-after", value.as_str()), ("x", "")],
             [("retry-after-ms", value.as_str()), ("x", "")],
             [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", value.as_str())],
         ] {
-            prop_assert!(retry_after(&headers, at).is_none_or(|wait| wait <= RETRY_AFTER_MAX));
+            _ = (retry_after(&headers, at), exhausted_reset(&headers, at));
         }
         _ = stated_in_message(&format!("try again in {value}"));
+        _ = stated_reset(&value, at);
     }
 
     #[test]

@@ -428,7 +428,7 @@ fn an_error_message_with_a_key_in_it_is_masked() {
     assert_eq!(error.message, "Incorrect API key provided: sk-p****1234");
     assert_eq!(
         error.judge(ProviderKind::OpenAi, 0).key,
-        KeyVerdict::Invalid
+        KeyVerdict::Invalid { scope: Scope::Key }
     );
 }
 

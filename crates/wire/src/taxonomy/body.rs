@@ -21,6 +21,7 @@ pub(crate) struct ErrorBody {
     message: String,
     excerpt: String,
     retry_delay: Option<Duration>,
+    reset: Option<String>,
 }
 
 /// Members that name an error, the most specific first, wherever they stand.
@@ -36,6 +37,18 @@ const CODE_PATHS: &[&[&str]] = &[
     &["type"],
     &["status"],
 ];
+
+/// Members that say when a limit starts anew.
+const RESET_PATHS: &[&[&str]] = &[
+    &["metadata", "resets_at"],
+    &["metadata", "limit_reset"],
+    // OpenRouter repeats in the body what its headers would say.
+    &["metadata", "headers", "X-RateLimit-Reset"],
+    &["resets_at"],
+];
+
+/// No instant or name of a period is longer.
+const RESET_BYTES_MAX: usize = 64;
 
 impl ErrorBody {
     /// Reads the body of an error answer or the data of an error event. Whatever it is, the result
@@ -63,9 +76,11 @@ impl ErrorBody {
             excerpt: excerpt(message),
             message: message.to_owned(),
             numeric_code: numeric_code(error),
+            reset: reset_of(error),
             ..Self::default()
         };
         read.gather_codes(error);
+        read.push_code(finish_reason(&root));
         if let Some(details) = error.get("details").and_then(Value::as_array) {
             for detail in details {
                 read.gather_google(detail);
@@ -76,8 +91,7 @@ impl ErrorBody {
 
     fn gather_codes(&mut self, error: &Value) {
         for path in CODE_PATHS {
-            let found = path.iter().try_fold(error, |value, name| value.get(name));
-            self.push_code(found);
+            self.push_code(member(error, path));
         }
     }
 
@@ -125,6 +139,32 @@ impl ErrorBody {
     pub(crate) fn retry_delay(&self) -> Option<Duration> {
         self.retry_delay
     }
+
+    /// When the limit starts anew, in the provider's form.
+    pub(crate) fn reset(&self) -> Option<&str> {
+        self.reset.as_deref()
+    }
+}
+
+fn member<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
+    path.iter().try_fold(value, |value, name| value.get(name))
+}
+
+/// Why the first of a Gemini answer's candidates ended: what is said there of an account comes in a
+/// success.
+fn finish_reason(root: &Value) -> Option<&Value> {
+    root.get("candidates")?.get(0)?.get("finishReason")
+}
+
+fn reset_of(error: &Value) -> Option<String> {
+    RESET_PATHS.iter().find_map(|path| {
+        let text = match member(error, path)? {
+            Value::String(text) => text.trim().to_owned(),
+            Value::Number(number) => number.to_string(),
+            _ => return None,
+        };
+        (!text.is_empty() && text.len() <= RESET_BYTES_MAX).then_some(text)
+    })
 }
 
 /// The text of an error: a string in its place, or one of the members that carry it. FastAPI-like

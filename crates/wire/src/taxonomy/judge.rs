@@ -6,16 +6,18 @@ use super::body::ErrorBody;
 use super::rule::{KeyRule, Row, Sign, Until};
 use super::table::{ELSE, ROWS};
 use super::{Judgement, KeyVerdict};
-use crate::dates::{next_month, next_pacific_midnight, stated_instant};
+use crate::dates::{next_midnight, next_month, next_pacific_midnight, stated_instant};
 use crate::headers::Headers;
+use crate::limits::RETRY_AFTER_MAX;
 use crate::provider::ProviderKind;
 use crate::quota::number_after;
-use crate::retry_after::{retry_after, stated_in_message};
+use crate::retry_after::{exhausted_reset, retry_after, stated_in_message, stated_reset};
 
 /// Judges an answer that is not a success.
 ///
 /// `body` may be cut off or anything at all; what is not an error body of any known shape is
-/// judged by its status alone.
+/// judged by its status alone. An instant in the judgement lies after `now_unix_micros`, by
+/// [`RETRY_AFTER_MAX`] at most.
 #[must_use]
 pub fn judge(
     provider: ProviderKind,
@@ -40,20 +42,8 @@ pub(crate) fn judge_body(
     body: &ErrorBody,
     now_unix_micros: u64,
 ) -> Judgement {
-    let lower_message = body.message().to_ascii_lowercase();
-    let case = Case {
-        provider,
-        status,
-        body,
-        wait: retry_after(headers, now_unix_micros)
-            .or_else(|| body.retry_delay())
-            .or_else(|| stated_in_message(&lower_message))
-            // "Now" from somebody who has just refused says nothing; obeying it is a busy loop.
-            .filter(|wait| !wait.is_zero()),
-        lower_message,
-        now_unix_micros,
-    };
-    let row = ROWS.iter().find(|row| case.matches(row)).unwrap_or(&ELSE);
+    let case = Case::new(provider, status, headers, body, now_unix_micros);
+    let row = case.row();
     Judgement {
         key: case.key_verdict(row.key),
         request: row.request,
@@ -64,7 +54,7 @@ pub(crate) fn judge_body(
 }
 
 /// One answer, prepared for matching.
-struct Case<'a> {
+pub(super) struct Case<'a> {
     provider: ProviderKind,
     status: u16,
     body: &'a ErrorBody,
@@ -73,7 +63,38 @@ struct Case<'a> {
     now_unix_micros: u64,
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    pub(super) fn new(
+        provider: ProviderKind,
+        status: u16,
+        headers: &dyn Headers,
+        body: &'a ErrorBody,
+        now_unix_micros: u64,
+    ) -> Self {
+        let now = now_unix_micros;
+        let lower_message = body.message().to_ascii_lowercase();
+        let wait = retry_after(headers, now)
+            .or_else(|| body.retry_delay())
+            .or_else(|| stated_reset(body.reset()?, now))
+            .or_else(|| stated_in_message(&lower_message))
+            .or_else(|| exhausted_reset(headers, now))
+            // "Now" from somebody who has just refused says nothing; obeying it is a busy loop.
+            .filter(|wait| !wait.is_zero());
+        Self {
+            provider,
+            status,
+            body,
+            lower_message,
+            wait,
+            now_unix_micros,
+        }
+    }
+
+    /// The first row that speaks of it.
+    pub(super) fn row(&self) -> &'static Row {
+        ROWS.iter().find(|row| self.matches(row)).unwrap_or(&ELSE)
+    }
+
     fn matches(&self, row: &Row) -> bool {
         row.who.covers(self.provider) && row.status.covers(self.status) && self.shows(row.sign)
     }
@@ -110,7 +131,8 @@ impl Case<'_> {
             KeyRule::Overloaded => KeyVerdict::Overloaded,
             KeyRule::Fault => KeyVerdict::Fault,
             KeyRule::Suspect => KeyVerdict::Suspect,
-            KeyRule::Invalid => KeyVerdict::Invalid,
+            KeyRule::NotServed => KeyVerdict::NotServed,
+            KeyRule::Invalid(scope) => KeyVerdict::Invalid { scope },
             KeyRule::ModelDenied => KeyVerdict::ModelDenied,
             KeyRule::RateLimited(scope, until) => KeyVerdict::RateLimited {
                 until_unix_micros: self.until(until),
@@ -125,16 +147,19 @@ impl Case<'_> {
 
     fn until(&self, until: Until) -> Option<u64> {
         let now = self.now_unix_micros;
-        match until {
+        let told = || self.after(self.wait?);
+        let instant = match until {
             Until::Unknown => None,
-            Until::Told => self.after(self.wait?),
-            Until::ToldElseSecond => self.after(self.wait.unwrap_or(Duration::from_secs(1))),
+            Until::Told => told(),
+            Until::ToldElseSecond => told().or_else(|| self.after(Duration::from_secs(1))),
+            Until::ToldElseMidnight => told().or_else(|| next_midnight(now)),
             Until::NextMonth => next_month(now),
             Until::StatedElseNextMonth => stated_instant(self.body.message())
                 .filter(|&stated| stated > now)
                 .or_else(|| next_month(now)),
             Until::PacificMidnight => next_pacific_midnight(now),
-        }
+        };
+        Some(instant?.min(self.after(RETRY_AFTER_MAX)?))
     }
 
     fn after(&self, wait: Duration) -> Option<u64> {

@@ -24,7 +24,8 @@ pub struct Judgement {
     /// Whether it was not the quota that was exceeded but the pace at which use may grow. The key
     /// has room; it has to be given work more slowly.
     pub growth: bool,
-    /// keypool's own stable name for the case, such as `rate_limited` or `invalid_key`.
+    /// keypool's own stable name for the case, such as `rate_limited` or `invalid_key`. Logs,
+    /// metrics and the admin API show it, so a name once given stays.
     pub code: String,
     /// A short excerpt of the provider's message, keys masked.
     pub message: String,
@@ -48,8 +49,13 @@ pub enum KeyVerdict {
         /// What is over the limit.
         scope: Scope,
     },
+    /// Nothing, but no key of this provider can help: it serves nobody from where the gateway is.
+    NotServed,
     /// Dead: revoked, expired, disabled, or of an organisation that is.
-    Invalid,
+    Invalid {
+        /// What is dead: the key, or the whole account behind it.
+        scope: Scope,
+    },
     /// Out of money, or at a limit of spending.
     OutOfCredit {
         /// When it ends by itself, if known.
@@ -79,6 +85,8 @@ pub enum Scope {
 pub enum RequestVerdict {
     /// Try another key.
     NextKey,
+    /// Try another provider: no other key of this one could help.
+    NextProvider,
     /// Try once more with the same key, after a short pause.
     SameKeyOnce,
     /// Hand the answer to the client: no key could cure it.

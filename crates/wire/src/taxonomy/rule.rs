@@ -40,17 +40,17 @@ impl Who {
 pub(super) enum Status {
     Any,
     Is(u16),
-    Either(u16, u16),
+    OneOf(&'static [u16]),
     /// From the first to the last, both included.
     Range(u16, u16),
 }
 
 impl Status {
-    pub(super) const fn covers(self, status: u16) -> bool {
+    pub(super) fn covers(self, status: u16) -> bool {
         match self {
             Self::Any => true,
             Self::Is(one) => status == one,
-            Self::Either(one, other) => status == one || status == other,
+            Self::OneOf(some) => some.contains(&status),
             Self::Range(first, last) => first <= status && status <= last,
         }
     }
@@ -85,7 +85,8 @@ pub(super) enum KeyRule {
     Overloaded,
     Fault,
     Suspect,
-    Invalid,
+    NotServed,
+    Invalid(Scope),
     ModelDenied,
     RateLimited(Scope, Until),
     OutOfCredit(Scope, Until),
@@ -100,6 +101,8 @@ pub(super) enum Until {
     Told,
     /// What headers or body say, else a second.
     ToldElseSecond,
+    /// What headers or body say, else the next midnight in UTC.
+    ToldElseMidnight,
     /// The first of the next month, 00:00 UTC.
     NextMonth,
     /// The date in the message, else as [`Self::NextMonth`].
