@@ -5,7 +5,9 @@
 //! [`Usage`], in which nothing is counted twice.
 
 use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -58,15 +60,15 @@ pub fn usage_of_answer(endpoint: Endpoint, body: &[u8]) -> Option<Usage> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Answer {
-    usage: Option<RawUsage>,
-    x_groq: Option<XGroq>,
+    usage: Object<RawUsage>,
+    x_groq: Object<XGroq>,
 }
 
 /// Groq's own place for usage in chunks.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct XGroq {
-    usage: Option<RawUsage>,
+    usage: Object<RawUsage>,
 }
 
 impl Answer {
@@ -75,9 +77,11 @@ impl Answer {
     }
 
     pub(crate) fn raw(&self) -> Option<&RawUsage> {
+        let groqs = self.x_groq.0.as_ref();
         self.usage
+            .0
             .as_ref()
-            .or_else(|| self.x_groq.as_ref().and_then(|groq| groq.usage.as_ref()))
+            .or_else(|| groqs.and_then(|groq| groq.usage.0.as_ref()))
     }
 }
 
@@ -91,8 +95,8 @@ pub(crate) struct RawUsage {
     pub(crate) cache_read_input_tokens: Count,
     prompt_tokens: Count,
     completion_tokens: Count,
-    prompt_tokens_details: Option<Details>,
-    input_tokens_details: Option<Details>,
+    prompt_tokens_details: Object<Details>,
+    input_tokens_details: Object<Details>,
     /// `DeepSeek`'s name for cached tokens.
     prompt_cache_hit_tokens: Count,
 }
@@ -115,7 +119,7 @@ impl RawUsage {
                 cache_write_tokens: self.cache_creation_input_tokens.get(),
             },
             Dialect::OpenAi | Dialect::Gemini => {
-                let details = self.prompt_tokens_details.or(self.input_tokens_details);
+                let details = self.prompt_tokens_details.0.or(self.input_tokens_details.0);
                 let details = details.unwrap_or_default();
                 let cached = details.cached_tokens.or(self.prompt_cache_hit_tokens).get();
                 let written = details.cache_write_tokens.get();
@@ -130,6 +134,66 @@ impl RawUsage {
                 }
             }
         }
+    }
+}
+
+/// An object that may be missing. Whatever is none counts as missing: serde would fill a struct from
+/// an array by position, and refuse the whole answer for a number.
+#[derive(Clone, Copy, Debug)]
+struct Object<T>(Option<T>);
+
+impl<T> Default for Object<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(|object| Object(Some(object)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Object<T>, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Object(None))
+    }
+
+    fn visit_unit<E>(self) -> Result<Object<T>, E> {
+        Ok(Object(None))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Object<T>, E> {
+        Ok(Object(None))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Object<T>, E> {
+        Ok(Object(None))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Object<T>, E> {
+        Ok(Object(None))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Object<T>, E> {
+        Ok(Object(None))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Object<T>, E> {
+        Ok(Object(None))
     }
 }
 

@@ -92,6 +92,28 @@ fn a_senseless_figure_does_not_spoil_the_others() {
 }
 
 #[test]
+fn what_is_no_object_counts_as_missing() {
+    for (body, expected) in [
+        // By position the first would be cached tokens, the second written ones.
+        (
+            r#"{"usage":{"prompt_tokens":5,"prompt_tokens_details":[3,1]}}"#,
+            (5, 0, 0, 0),
+        ),
+        (
+            r#"{"usage":{"prompt_tokens":5,"prompt_tokens_details":"none","input_tokens_details":{"cached_tokens":2}}}"#,
+            (3, 0, 2, 0),
+        ),
+        (
+            r#"{"usage":0,"x_groq":{"usage":{"prompt_tokens":5}}}"#,
+            (5, 0, 0, 0),
+        ),
+    ] {
+        assert_eq!(read(Endpoint::ChatCompletions, body), Some(expected));
+    }
+    assert_eq!(read(Endpoint::Messages, r#"{"usage":[1,2]}"#), None);
+}
+
+#[test]
 fn more_cached_than_sent_is_not_counted_below_zero() {
     let body = r#"{"usage":{"prompt_tokens":10,"prompt_tokens_details":{"cached_tokens":99,"cache_write_tokens":99}}}"#;
     assert_eq!(read(Endpoint::ChatCompletions, body), Some((0, 0, 10, 0)));
