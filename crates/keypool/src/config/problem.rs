@@ -19,9 +19,20 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with a field.
+    /// A problem with a field. Control characters, which a message may quote from the file, are
+    /// written as escapes: they would reach a terminal.
     #[must_use]
-    pub fn new(at: Position, field: FieldPath, message: String) -> Self {
+    pub fn new(at: Position, field: FieldPath, mut message: String) -> Self {
+        if message.contains(char::is_control) {
+            message = message.chars().fold(String::new(), |mut text, c| {
+                if c.is_control() {
+                    text.extend(c.escape_debug());
+                } else {
+                    text.push(c);
+                }
+                text
+            });
+        }
         Self { at, field, message }
     }
 }
@@ -80,4 +91,17 @@ fn report(path: &Path, problems: &[Problem]) -> String {
     let noun = if count == 1 { "error" } else { "errors" };
     let _ = write!(text, "{count} {noun} in {path}");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_whatever_it_quotes() {
+        let at = Position { line: 1, column: 1 };
+        let quoted = "\u{1b}[2J is no key,\nnor is é".to_owned();
+        let problem = Problem::new(at, FieldPath::default(), quoted);
+        assert_eq!(problem.to_string(), "1:1: \\u{1b}[2J is no key,\\nnor is é");
+    }
 }
