@@ -149,6 +149,14 @@ pub enum Charge {
         /// Output tokens.
         output_tokens: u64,
     },
+    /// As [`Self::Actual`], but some of the figures are a guess: nothing is learned from them.
+    #[serde(rename_all = "camelCase")]
+    Estimated {
+        /// Input tokens.
+        input_tokens: u64,
+        /// Output tokens.
+        output_tokens: u64,
+    },
     /// One request without tokens: it reached the provider, which did no work.
     RequestOnly,
     /// Nothing: it never reached the provider, and all that was reserved is given back.

@@ -23,6 +23,9 @@ pub struct TraceRecord {
     pub cached_tokens: u64,
     /// Output tokens; 0 where there was no answer.
     pub output_tokens: u64,
+    /// Whether any of these figures is a guess, since the provider never stated it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
     /// The client's bound on output tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,

@@ -26,6 +26,10 @@ impl Charge {
             Self::Actual {
                 input_tokens,
                 output_tokens,
+            }
+            | Self::Estimated {
+                input_tokens,
+                output_tokens,
             } => Amounts {
                 requests: reserved.requests,
                 input_tokens,

@@ -68,7 +68,12 @@ fn what_failed_or_was_not_measured_teaches_nothing() {
         input_tokens: 10,
         output_tokens: 1,
     };
+    let guess = Charge::Estimated {
+        input_tokens: 10,
+        output_tokens: 1,
+    };
     for (verdict, charge) in [
+        (Verdict::Success, guess),
         (Verdict::ClientError, charge),
         (Verdict::Cancelled, charge),
         (Verdict::Success, Charge::AsReserved),

@@ -91,24 +91,32 @@ fn tokens_per_minute_are_reserved_at_grant_and_replaced_by_what_was_used() {
 
 #[test]
 fn more_than_reserved_puts_the_meter_into_debt_which_delays_the_next_grant() {
-    let mut pool = pool(Strategy::LeastLoaded, keys(1, tpm(600)));
-    let lease = take_for(&mut pool, START, &demand(600));
-    let used = Charge::Actual {
-        input_tokens: 600,
-        output_tokens: 300,
-    };
-    pool.handle_outcome(START, lease, &outcome(Verdict::Success, used));
-    let [meter] = &shown(&mut pool, START, 1).meters[..] else {
-        panic!("one meter")
-    };
-    assert_eq!(
-        (meter.used, meter.reserved, meter.remaining),
-        (900, 0, -300)
-    );
-    // 300 of debt and 10 more, at 10 a second.
-    let refusal = refused_for(&mut pool, START, &demand(10));
-    assert_eq!(refusal.retry_at, Some(refilled(SECOND * 31)));
-    drop(take_for(&mut pool, refilled(SECOND * 31), &demand(10)));
+    let (input_tokens, output_tokens) = (600, 300);
+    for used in [
+        Charge::Actual {
+            input_tokens,
+            output_tokens,
+        },
+        Charge::Estimated {
+            input_tokens,
+            output_tokens,
+        },
+    ] {
+        let mut pool = pool(Strategy::LeastLoaded, keys(1, tpm(600)));
+        let lease = take_for(&mut pool, START, &demand(600));
+        pool.handle_outcome(START, lease, &outcome(Verdict::Success, used));
+        let [meter] = &shown(&mut pool, START, 1).meters[..] else {
+            panic!("one meter")
+        };
+        assert_eq!(
+            (meter.used, meter.reserved, meter.remaining),
+            (900, 0, -300)
+        );
+        // 300 of debt and 10 more, at 10 a second.
+        let refusal = refused_for(&mut pool, START, &demand(10));
+        assert_eq!(refusal.retry_at, Some(refilled(SECOND * 31)));
+        drop(take_for(&mut pool, refilled(SECOND * 31), &demand(10)));
+    }
 }
 
 #[test]
