@@ -21,7 +21,7 @@ use crate::state::StateKind;
 use estimate::Estimate;
 use identity::Identity;
 use members::Members;
-pub(crate) use walk::{Piece, Raw, Walk, top_level_text};
+pub(crate) use walk::{Piece, Raw, Walk, raw_string, top_level_text};
 
 /// What a request body tells about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

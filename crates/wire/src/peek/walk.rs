@@ -87,7 +87,7 @@ impl<'a> Iterator for Walk<'a> {
 }
 
 /// The string up to its closing quote, or to the end of the text.
-fn raw_string(text: &[u8]) -> Raw<'_> {
+pub(crate) fn raw_string(text: &[u8]) -> Raw<'_> {
     let mut raw = Raw {
         bytes: text,
         escapes: 0,
