@@ -58,5 +58,21 @@ pub fn charge(provider: ProviderKind, usage: &Usage, peek: &Peek) -> (u64, u64) 
     (input, output)
 }
 
+/// The output tokens that a provider charges at least for an answer that was given up before its end: the
+/// client left, or it took too long.
+///
+/// 0 for those that stop when the connection closes, which most do. Those that run on charge what the
+/// answer comes to, which nobody sees any more: at most `max_tokens`, which is taken for it, or what is set
+/// aside where the request has none.
+#[must_use]
+pub fn output_owed_when_given_up(provider: ProviderKind, peek: &Peek) -> u64 {
+    let rules = quota_rules(provider);
+    if rules.runs_on && rules.output == OutputRule::Written {
+        peek.max_output_tokens.unwrap_or(OUTPUT_RESERVATION_TOKENS)
+    } else {
+        0
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -32,7 +32,7 @@ mod taxonomy;
 mod usage;
 
 pub use base_url::{BaseUrlError, Scheme, UpstreamBase};
-pub use charging::{charge, reservation};
+pub use charging::{charge, output_owed_when_given_up, reservation};
 pub use dialect::{Dialect, Endpoint};
 pub use excerpt::excerpt;
 pub use headers::Headers;

@@ -48,6 +48,8 @@ pub struct QuotaRules {
     pub cache_reads_free: bool,
     /// No limit but on requests in flight at one time.
     pub concurrency_only: bool,
+    /// Whether a request that is given up goes on to its end, and is billed in full.
+    pub(crate) runs_on: bool,
     /// How output counts.
     pub(crate) output: OutputRule,
     /// Which models share a quota.
@@ -112,6 +114,7 @@ const LIKE_OPENAI: QuotaRules = QuotaRules {
     day: DayRule::Utc,
     cache_reads_free: false,
     concurrency_only: false,
+    runs_on: false,
     output: OutputRule::Written,
     model_classes: ModelClasses::Each,
 };
@@ -136,10 +139,11 @@ const AZURE: QuotaRules = QuotaRules {
 };
 
 /// V: input only, and the day (G-rl). NV: the shape of the minute; a sliding one never asks for
-/// more than any other shape allows.
+/// more than any other shape allows. V: runs on when given up (R-st).
 const GEMINI: QuotaRules = QuotaRules {
     window: WindowShape::Sliding,
     day: DayRule::UsPacific,
+    runs_on: true,
     output: OutputRule::Free,
     model_classes: ModelClasses::EachWithout("models/"),
     ..LIKE_OPENAI
@@ -159,14 +163,18 @@ const DEEPSEEK: QuotaRules = QuotaRules {
     ..LIKE_OPENAI
 };
 
-/// V: cached tokens do not count (Q-rl). S: a bucket, by the resets it states.
+/// V: cached tokens do not count (Q-rl), runs on when given up (R-st). S: a bucket, by the resets it
+/// states.
 const GROQ: QuotaRules = QuotaRules {
+    runs_on: true,
     cache_reads_free: true,
     ..LIKE_OPENAI
 };
 
-/// V: per organisation (M-rl), requests by the second. NV: that all models share, and the bucket.
+/// V: per organisation (M-rl), requests by the second; runs on when given up (R-st). NV: that all models
+/// share, and the bucket.
 const MISTRAL: QuotaRules = QuotaRules {
+    runs_on: true,
     model_classes: ModelClasses::AllTogether,
     ..LIKE_OPENAI
 };

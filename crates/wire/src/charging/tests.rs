@@ -84,6 +84,28 @@ fn others_count_input_and_output_and_groq_forgives_cache_reads() {
 }
 
 #[test]
+fn an_answer_that_is_given_up_is_charged_in_full_by_those_who_run_on() {
+    let (bounded, unbounded) = (request(3300, Some(500)), request(3300, None));
+    for kind in [ProviderKind::Groq, ProviderKind::Mistral] {
+        assert_eq!(output_owed_when_given_up(kind, &bounded), 500);
+        assert_eq!(
+            output_owed_when_given_up(kind, &unbounded),
+            OUTPUT_RESERVATION_TOKENS
+        );
+    }
+    for kind in [
+        // Runs on, but does not count output.
+        ProviderKind::Gemini,
+        ProviderKind::Anthropic,
+        ProviderKind::OpenAi,
+        ProviderKind::DeepSeek,
+        ProviderKind::Generic(Dialect::OpenAi),
+    ] {
+        assert_eq!(output_owed_when_given_up(kind, &bounded), 0, "{kind:?}");
+    }
+}
+
+#[test]
 fn embeddings_reserve_input_only_and_counting_tokens_reserves_none() {
     let seen = request(3300, Some(500));
     for kind in [ProviderKind::OpenAi, ProviderKind::Mistral] {
