@@ -115,9 +115,9 @@ pub struct RetryConfig {
 pub struct Timeouts {
     /// TCP connect plus TLS handshake.
     pub connect: Duration,
-    /// From the request sent to the head of the answer.
+    /// From the request sent to the first byte of the answer that says something.
     pub first_byte: Duration,
-    /// Between two chunks of an answer.
+    /// Between two chunks of an answer, whatever they say.
     pub idle: Duration,
     /// From the attempt's begin to the answer's end.
     pub total: Duration,

@@ -36,6 +36,28 @@ pub(crate) const HELD_STREAM_BYTES: usize = 256 * 1024;
 /// client that sees keep-alives is better off than one that sees nothing.
 pub(crate) const HELD_STREAM_TIME: Duration = Duration::from_secs(15);
 
+/// How often the idle time may pass with nothing but keep-alives in a stream. With the default of two
+/// minutes, ten: as long as the most patient provider keeps a request alive whose answer has not begun.
+pub(crate) const IDLE_TIMES_WITHOUT_MEANING: u32 = 5;
+
+/// How long an upstream may keep a stream open after its end marker. It ends the client's answer; closed
+/// in time, the connection can be used again.
+pub(crate) const END_TO_CLOSE: Duration = Duration::from_secs(1);
+
+/// Bytes decoded at a time, of an answer that came encoded.
+pub(crate) const DECODED_CHUNK_BYTES: usize = 16 * 1024;
+
+/// How many times as large as its encoded bytes an answer may be. Text comes to 3 to 20 times; a bomb of
+/// DEFLATE to a thousand times, one of brotli to far more.
+pub(crate) const EXPANSION_RATIO: u64 = 200;
+
+/// Decoded bytes for which the ratio is not looked at, since short answers that repeat themselves compress
+/// well. Below what is held of a plain answer, so that a bomb is found while another key may still cure it.
+pub(crate) const EXPANSION_SLACK_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The largest window of zstd, as a power of two: the 8 MiB that HTTP allows (RFC 9659).
+pub(crate) const ZSTD_WINDOW_LOG: u32 = 23;
+
 /// How many bytes of a stream are gathered before they are written in one go.
 pub(crate) const GATHERED_BYTES: usize = 32 * 1024;
 
@@ -103,3 +125,5 @@ pub(crate) const LABELS_PER_KEY: usize = 100;
 
 /// Most distinct reasons of failovers that are counted apart; providers choose some of the words.
 pub(crate) const FAILOVER_REASONS: usize = 64;
+
+const _: () = assert!(EXPANSION_SLACK_BYTES * 2 <= HELD_ANSWER_BYTES as u64);

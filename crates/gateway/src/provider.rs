@@ -64,6 +64,8 @@ pub(crate) struct UpstreamKey {
     pub owner: AtomicU64,
     /// Upstream answers by status.
     pub statuses: Mutex<BTreeMap<u16, u64>>,
+    /// Input and output tokens among those counted that the provider never stated.
+    pub guessed_tokens: Mutex<(u64, u64)>,
 }
 
 /// Why a provider cannot be set up or changed.
@@ -191,6 +193,7 @@ impl Provider {
         let keep_counts = |(id, key): (KeyId, Arc<UpstreamKey>)| {
             if let Some(old) = old.get(&id) {
                 key.statuses.lock().clone_from(&old.statuses.lock());
+                *key.guessed_tokens.lock() = *old.guessed_tokens.lock();
                 key.owner
                     .store(old.owner.load(Ordering::Relaxed), Ordering::Relaxed);
             }
@@ -247,12 +250,20 @@ impl UpstreamKey {
             auth,
             owner: AtomicU64::new(0),
             statuses: Mutex::default(),
+            guessed_tokens: Mutex::default(),
         })
     }
 
     /// Counts an upstream answer.
     pub(crate) fn count_status(&self, status: u16) {
         *self.statuses.lock().entry(status).or_default() += 1;
+    }
+
+    /// Counts tokens that were guessed.
+    pub(crate) fn count_guesses(&self, input_tokens: u64, output_tokens: u64) {
+        let mut guessed = self.guessed_tokens.lock();
+        guessed.0 = guessed.0.saturating_add(input_tokens);
+        guessed.1 = guessed.1.saturating_add(output_tokens);
     }
 }
 

@@ -49,6 +49,6 @@ pub use rules::{DayRule, QuotaRules, WindowShape, model_class, quota_rules};
 pub use splice::upstream_body;
 pub use sse::{SseError, SseEvent, SseSplitter};
 pub use state::{session_hash, state_ids_of_answer};
-pub use stream::{EventKind, StreamEnd, StreamError, StreamMeter, UsageSource};
+pub use stream::{EventKind, StreamEnd, StreamError, StreamMeter, error_of_answer};
 pub use taxonomy::{Judgement, KeyVerdict, RequestVerdict, Scope, judge};
-pub use usage::{Usage, usage_of_answer};
+pub use usage::{Usage, UsageSource, UsageTally, tally_of_answer, usage_in_part, usage_of_answer};

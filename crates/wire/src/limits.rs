@@ -6,9 +6,10 @@ use std::time::Duration;
 /// Nesting of a request body. The same bound `serde_json` keeps for trees; no client comes near.
 pub const JSON_DEPTH_MAX: usize = 128;
 
-/// Bytes of one server-sent event, terminators included. The largest events seen are whole answers
-/// repeated in `response.completed`, some hundreds of kilobytes.
-pub const SSE_EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one server-sent event, terminators included. The largest are pictures: the Responses API
+/// sends each in base64 in one event, and again in `response.completed`. One of 1536 by 1024 pixels
+/// is 2 to 5 MiB so. A stream holds at most twice as much, and only while such an event is unfinished.
+pub const SSE_EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Capacity a splitter keeps for the next unfinished event. Larger buffers are freed once their
 /// event is over, so that one large event does not weigh on a stream for the rest of its life.

@@ -33,9 +33,10 @@ pub fn error_body_with_request_id(dialect: Dialect, error: &OwnError, request_id
 }
 
 /// The event that ends a stream which cannot be continued: the dialect's own error event, and
-/// nothing that could be taken for a regular end.
+/// nothing that could be taken for a regular end. `sequence_number` is what the Responses API numbers
+/// its events with, from 0; the others have no use for it.
 #[must_use]
-pub fn stream_error_event(endpoint: Endpoint, error: &OwnError) -> Bytes {
+pub fn stream_error_event(endpoint: Endpoint, error: &OwnError, sequence_number: u64) -> Bytes {
     match endpoint {
         Endpoint::Messages | Endpoint::CountTokens => {
             format!(
@@ -52,7 +53,7 @@ pub fn stream_error_event(endpoint: Endpoint, error: &OwnError) -> Bytes {
                 "code": error.code,
                 "message": error.message,
                 "param": null,
-                "sequence_number": 0,
+                "sequence_number": sequence_number,
             });
             format!("event: error\ndata: {event}\n\n")
         }

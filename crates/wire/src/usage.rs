@@ -7,11 +7,13 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use memchr::memmem;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::dialect::{Dialect, Endpoint};
+use crate::peek::{Piece, Walk};
 
 /// Tokens of one answer, each counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +36,131 @@ impl Usage {
             .saturating_add(self.cache_read_tokens)
             .saturating_add(self.cache_write_tokens)
     }
+}
+
+/// Whether a figure is the provider's or a guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageSource {
+    /// The provider stated it.
+    Measured,
+    /// Guessed from the bytes seen, since the provider's figure never came.
+    Estimated,
+}
+
+/// A usage as far as it is known, and how far it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageTally {
+    /// All figures.
+    pub usage: Usage,
+    /// Where those of the input are from.
+    pub input: UsageSource,
+    /// Where that of the output is from.
+    pub output: UsageSource,
+}
+
+impl UsageTally {
+    /// The provider's own figures.
+    #[must_use]
+    pub const fn measured(usage: Usage) -> Self {
+        Self {
+            usage,
+            input: UsageSource::Measured,
+            output: UsageSource::Measured,
+        }
+    }
+
+    /// A guess at all of it.
+    #[must_use]
+    pub const fn estimated(input_tokens: u64, output_tokens: u64) -> Self {
+        Self {
+            usage: Usage {
+                input_tokens,
+                output_tokens,
+                cache_read_tokens: 0,
+                cache_write_tokens: 0,
+            },
+            input: UsageSource::Estimated,
+            output: UsageSource::Estimated,
+        }
+    }
+
+    /// Whether any of it is a guess.
+    #[must_use]
+    pub fn is_estimated(&self) -> bool {
+        [self.input, self.output].contains(&UsageSource::Estimated)
+    }
+
+    /// The figures that are guesses, as (input, output) tokens; 0 for one that the provider stated.
+    #[must_use]
+    pub fn guesses(&self) -> (u64, u64) {
+        let guess = |source, figure| match source {
+            UsageSource::Measured => 0,
+            UsageSource::Estimated => figure,
+        };
+        (
+            guess(self.input, self.usage.input_tokens),
+            guess(self.output, self.usage.output_tokens),
+        )
+    }
+}
+
+/// Bytes of an answer's text per output token, used only where the provider's count never came.
+const TEXT_BYTES_PER_TOKEN: u64 = 4;
+
+/// A guess at the tokens of so many bytes of text.
+pub(crate) const fn guessed_tokens(text_bytes: u64) -> u64 {
+    text_bytes.div_ceil(TEXT_BYTES_PER_TOKEN)
+}
+
+/// What a whole (not streamed) answer cost: as it states, else `input_tokens_estimate` and a guess from
+/// its text.
+#[must_use]
+pub fn tally_of_answer(endpoint: Endpoint, body: &[u8], input_tokens_estimate: u64) -> UsageTally {
+    usage_of_answer(endpoint, body).map_or_else(
+        || UsageTally::estimated(input_tokens_estimate, guessed_output(endpoint, body)),
+        UsageTally::measured,
+    )
+}
+
+/// The members in which the dialects have what a model wrote.
+const WRITTEN: [&[u8]; 7] = [
+    b"text",
+    b"content",
+    b"thinking",
+    b"reasoning",
+    b"reasoning_content",
+    b"refusal",
+    b"arguments",
+];
+
+fn guessed_output(endpoint: Endpoint, body: &[u8]) -> u64 {
+    if !endpoint.streams() {
+        // Vectors and counts are no output.
+        return 0;
+    }
+    let mut name: &[u8] = b"";
+    let mut bytes = 0;
+    for piece in Walk::new(body) {
+        match piece {
+            Piece::Name(found) => name = found,
+            Piece::Text(text) if WRITTEN.contains(&name) => bytes += text.bytes.len() as u64,
+            Piece::Text(_) | Piece::Number(_) | Piece::Open | Piece::Close => {}
+        }
+    }
+    guessed_tokens(bytes)
+}
+
+/// The usage that a part of an answer states: the last object of that name in it. For answers too large
+/// to be held, of which only the end is at hand.
+#[must_use]
+pub fn usage_in_part(endpoint: Endpoint, part: &[u8]) -> Option<Usage> {
+    // Within a string the quotes would be escaped.
+    const NAME: &[u8] = b"\"usage\"";
+    let after = part.get(memmem::rfind(part, NAME)? + NAME.len()..)?;
+    let value = after.trim_ascii_start().strip_prefix(b":")?;
+    let mut values = serde_json::Deserializer::from_slice(value).into_iter::<RawUsage>();
+    let raw = values.next()?.ok()?;
+    Some(raw.read(endpoint.dialect()))
 }
 
 /// The usage a whole (not streamed) answer states; `None` when it states none or is not JSON.

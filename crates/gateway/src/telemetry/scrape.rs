@@ -95,8 +95,17 @@ impl Scrape {
         counters(
             encoder,
             "tokens",
-            "Tokens as the provider counted them, by kind",
+            "Tokens as the provider counted them, by kind; guessed where it did not say",
             self.per_key("kind", |_, key| tokens(&key.now)),
+        )?;
+        counters(
+            encoder,
+            "tokens_estimated",
+            "Those of the tokens that are guesses, since the provider never stated them, by kind",
+            self.per_key("kind", |_, key| {
+                let (input, output) = *key.upstream.guessed_tokens.lock();
+                [("input", input), ("output", output)]
+            }),
         )?;
         gauges(
             encoder,

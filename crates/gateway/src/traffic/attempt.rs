@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::response::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::Full;
 use keypool_pool::{FaultKind, Verdict};
 use keypool_wire::{Dialect, Endpoint, ProviderKind, StreamMeter};
 use tokio::time::Instant;
@@ -24,9 +23,11 @@ use crate::limits;
 use crate::telemetry::GatewayMeasurements;
 use crate::traffic::failure::Failure;
 use crate::traffic::headers::{self, ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
-use crate::traffic::relay::{Relay, RelayStart, Scan, StreamCount};
-use crate::traffic::request::ClientRequest;
+use crate::traffic::opening::Opening;
+use crate::traffic::relay::{Reader, Relay, RelayStart, Scan, StreamCount, Tail};
+use crate::traffic::request::{ClientRequest, RequestFacts};
 use crate::traffic::settlement::Settlement;
+use crate::traffic::upstream_body::{BodyError, UpstreamBody};
 use crate::upstream::{OpenRequest, SendError, UpstreamClient};
 
 /// What an attempt needs besides its settlement.
@@ -58,7 +59,9 @@ impl Attempt<'_> {
             Err(reason) => return Err(Failure::not_sent(settlement, &reason)),
         };
         let first_byte = self.timeouts.first_byte.min(self.time_left);
-        let sent = tokio::time::timeout(first_byte, self.upstream.send(request)).await;
+        let sent_at = Instant::now();
+        let first_byte_due = sent_at + first_byte;
+        let sent = tokio::time::timeout_at(first_byte_due, self.upstream.send(request)).await;
         let (response, open) = match sent {
             Err(_) => return Err(Failure::silent(settlement, first_byte)),
             Ok(Err(SendError::Connect(reason))) => {
@@ -69,20 +72,43 @@ impl Attempt<'_> {
             }
             Ok(Ok(answered)) => answered,
         };
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
         settlement.key.count_status(parts.status.as_u16());
         settlement.observe_head(parts.status, &parts.headers);
+        let body = UpstreamBody::open(&mut parts.headers, body);
         if !parts.status.is_success() {
-            return Err(self.read_error(settlement, parts, body).await);
+            return Err(self.read_error(settlement, parts, body.ok()).await);
         }
-        if is_encoded(&parts.headers) {
-            // Asked for none, got one: passed on unread, charged as reserved.
-            return Ok(self.relay(settlement, &parts, body, open, None, VecDeque::new()));
-        }
-        if is_event_stream(&parts.headers) {
-            self.hold_stream(settlement, parts, body, open).await
-        } else {
-            self.hold_plain(settlement, parts, body, open).await
+        let mut answer = match body {
+            Ok(body) => Beginning {
+                parts,
+                body,
+                open,
+                sent: sent_at,
+                first_byte_due,
+            },
+            Err(error) => return Err(failure_of(settlement, Next::Broken(error))),
+        };
+        let first = match self.first_chunk(&mut answer).await {
+            Next::Chunk(first) => first,
+            other => return Err(failure_of(settlement, other)),
+        };
+        let opening = Opening::of(&first);
+        opening.mend_type(&mut answer.parts.headers);
+        match opening {
+            Opening::Events if self.request.facts.is_streamed() => {
+                answer.body.put_back(first);
+                self.hold_stream(settlement, answer).await
+            }
+            Opening::Events => {
+                let reason = "it is an event stream, though none was asked for";
+                Err(Failure::unreadable(settlement, reason))
+            }
+            Opening::Object => {
+                answer.body.put_back(first);
+                self.hold_plain(settlement, answer).await
+            }
+            Opening::Other => Err(Failure::garbage(settlement, &answer.parts, &first)),
         }
     }
 
@@ -113,11 +139,22 @@ impl Attempt<'_> {
         Ok(request)
     }
 
-    async fn read_error(&self, settlement: Settlement, parts: Parts, body: Incoming) -> Failure {
-        let reading = read_bounded(body, limits::ERROR_BODY_BYTES);
-        let body = tokio::time::timeout(limits::ERROR_BODY_TIME, reading)
-            .await
-            .unwrap_or_default();
+    async fn read_error(
+        &self,
+        settlement: Settlement,
+        parts: Parts,
+        body: Option<UpstreamBody>,
+    ) -> Failure {
+        let body = match body {
+            Some(body) => {
+                let reading = read_bounded(body, limits::ERROR_BODY_BYTES);
+                tokio::time::timeout(limits::ERROR_BODY_TIME, reading)
+                    .await
+                    .unwrap_or_default()
+            }
+            // In an encoding that is not known: its status has to do.
+            None => Bytes::new(),
+        };
         Failure::judged(settlement, parts, body)
     }
 
@@ -125,85 +162,83 @@ impl Attempt<'_> {
     async fn hold_plain(
         &self,
         mut settlement: Settlement,
-        parts: Parts,
-        mut body: Incoming,
-        open: OpenRequest,
+        mut answer: Beginning,
     ) -> Result<Response<AnswerBody>, Failure> {
         let mut held = VecDeque::new();
         let mut held_bytes = 0;
         loop {
-            match next_chunk(&mut body, self.patience()).await {
+            match answer.chunk(self.patience()).await {
                 Next::Chunk(chunk) => {
                     held_bytes += chunk.len();
                     held.push_back(chunk);
                     if held_bytes > limits::HELD_ANSWER_BYTES {
-                        return Ok(self.relay(settlement, &parts, body, open, None, held));
+                        let reader = Reader::Plain(Box::new(Tail::of(&held)));
+                        return Ok(self.relay(settlement, answer, reader, held, None));
                     }
                 }
                 Next::End => break,
-                Next::Silence => {
-                    return Err(Failure::silent(
-                        settlement,
-                        self.timeouts.idle.min(self.timeouts.total),
-                    ));
-                }
-                Next::Broken(reason) => {
-                    return Err(Failure::broken(settlement, FaultKind::Reset, &reason));
-                }
+                other => return Err(failure_of(settlement, other)),
             }
         }
         let whole = join(held, held_bytes);
-        if !looks_like_json(&whole) {
-            return Err(Failure::garbage(settlement, &parts, &whole));
+        if !keypool_wire::is_json_object(&whole) {
+            let reason = "its JSON is damaged or cut off";
+            return Err(Failure::unreadable(settlement, reason));
         }
-        let endpoint = settlement.request.endpoint;
-        settlement.begin_answer(parts.status.as_u16());
-        let usage = keypool_wire::usage_of_answer(endpoint, &whole);
-        let made_state = keypool_wire::state_ids_of_answer(endpoint, &whole);
-        settlement.settle_used(Verdict::Success, usage.as_ref(), &made_state);
-        Ok(answer(&parts, AnswerBody::whole(whole)))
+        let RequestFacts { endpoint, peek, .. } = &*self.request.facts;
+        let tally = keypool_wire::tally_of_answer(*endpoint, &whole, peek.input_tokens);
+        settlement.observe_usage(tally);
+        let verdict = match keypool_wire::error_of_answer(&whole) {
+            None => Verdict::Success,
+            Some(error) => match settlement.verdict_of_failed_response(&error) {
+                Some(verdict) => verdict,
+                None => return Err(Failure::in_stream(settlement, &error)),
+            },
+        };
+        settlement.begin_answer(answer.parts.status.as_u16());
+        let made_state = keypool_wire::state_ids_of_answer(*endpoint, &whole);
+        settlement.settle_seen(verdict, &made_state);
+        Ok(answered(&answer.parts, AnswerBody::whole(whole)))
     }
 
     /// Waits for the first event of a stream that a client can use.
     async fn hold_stream(
         &self,
-        settlement: Settlement,
-        parts: Parts,
-        mut body: Incoming,
-        open: OpenRequest,
+        mut settlement: Settlement,
+        mut answer: Beginning,
     ) -> Result<Response<AnswerBody>, Failure> {
-        let endpoint = settlement.request.endpoint;
-        let mut scan = Scan::new(StreamMeter::new(endpoint, self.usage_injected));
+        let RequestFacts { endpoint, peek, .. } = &*self.request.facts;
+        let mut scan = Scan::new(StreamMeter::new(*endpoint, self.usage_injected));
         let mut held = VecDeque::new();
         let mut held_bytes = 0;
         let hold_until = Instant::now() + limits::HELD_STREAM_TIME;
+        let mut first_meaning_due = Some(answer.first_byte_due);
         loop {
-            let patience = hold_until.saturating_duration_since(Instant::now());
-            let idle = self.patience().min(patience);
-            let chunk = match next_chunk(&mut body, idle).await {
-                Next::Chunk(chunk) => chunk,
-                Next::Silence if Instant::now() >= hold_until => break,
-                Next::Silence => return Err(Failure::silent(settlement, idle)),
-                Next::Broken(reason) => {
-                    return Err(Failure::broken(settlement, FaultKind::Reset, &reason));
+            let due = first_meaning_due.map_or(hold_until, |due| due.min(hold_until));
+            let scanned = match answer.chunk_before(due, self.patience()).await {
+                Next::Chunk(chunk) => {
+                    held_bytes += chunk.len();
+                    scan.take_in(&chunk, &mut held)
                 }
+                Next::Silence(_) if Instant::now() >= hold_until => break,
                 Next::End => {
-                    let reason = "the stream ended before its first event";
-                    return Err(Failure::broken(settlement, FaultKind::Reset, reason));
+                    let scanned = scan.finish(&mut held);
+                    if !scanned.committing {
+                        return Err(failure_of(settlement, Next::End));
+                    }
+                    Ok(scanned)
                 }
+                other => return Err(failure_of(settlement, other)),
             };
-            held_bytes += chunk.len();
-            match scan.take_in(&chunk, &mut held) {
-                Err(error) => {
-                    return Err(Failure::broken(
-                        settlement,
-                        FaultKind::Garbage,
-                        &error.to_string(),
-                    ));
-                }
+            settlement.observe_usage(scan.meter.tally(peek.input_tokens));
+            if let Some(error) = scan.failure() {
+                return Err(Failure::in_stream(settlement, error));
+            }
+            match scanned {
+                Err(error) => return Err(Failure::unreadable(settlement, &error.to_string())),
                 Ok(scanned) => {
-                    if let Some(error) = scanned.error_first {
-                        return Err(Failure::in_stream(settlement, &error));
+                    if scanned.meaningful {
+                        first_meaning_due = None;
                     }
                     if scanned.committing || held_bytes > limits::HELD_STREAM_BYTES {
                         break;
@@ -211,7 +246,8 @@ impl Attempt<'_> {
                 }
             }
         }
-        Ok(self.relay(settlement, &parts, body, open, Some(scan), held))
+        let reader = Reader::Events(Box::new(scan));
+        Ok(self.relay(settlement, answer, reader, held, first_meaning_due))
     }
 
     /// How long the next chunk may take.
@@ -221,70 +257,115 @@ impl Attempt<'_> {
             .min(self.end.saturating_duration_since(Instant::now()))
     }
 
+    /// Waits for the first byte of an answer that means something. Blank lines only keep the connection
+    /// alive while a provider has no answer yet.
+    async fn first_chunk(&self, answer: &mut Beginning) -> Next {
+        loop {
+            let due = answer.first_byte_due;
+            let chunk = match answer.chunk_before(due, self.patience()).await {
+                Next::Chunk(chunk) => chunk,
+                other => return other,
+            };
+            let blanks = chunk.len() - chunk.trim_ascii_start().len();
+            if blanks < chunk.len() {
+                return Next::Chunk(chunk.slice(blanks..));
+            }
+        }
+    }
+
     fn relay(
         &self,
         mut settlement: Settlement,
-        parts: &Parts,
-        upstream: Incoming,
-        open: OpenRequest,
-        scan: Option<Scan>,
+        answer: Beginning,
+        reader: Reader,
         held: VecDeque<Bytes>,
+        first_meaning_due: Option<Instant>,
     ) -> Response<AnswerBody> {
-        settlement.begin_answer(parts.status.as_u16());
-        let streams = StreamCount::new(Arc::clone(&self.measurements.streams_open));
-        let idle = self.timeouts.idle;
+        settlement.begin_answer(answer.parts.status.as_u16());
         let start = RelayStart {
-            upstream,
-            scan,
+            upstream: answer.body,
+            reader,
             held,
-            idle,
+            idle: self.timeouts.idle,
+            first_meaning_due,
             end: self.end,
             settlement,
-            open,
-            streams,
+            open: answer.open,
+            streams: StreamCount::new(Arc::clone(&self.measurements.streams_open)),
         };
-        answer(parts, AnswerBody::Relayed(Box::new(Relay::new(start))))
+        let relay = Box::new(Relay::new(start));
+        answered(&answer.parts, AnswerBody::Relayed(relay))
     }
 }
 
 /// An upstream's head with a body of ours.
-pub(super) fn answer(parts: &Parts, body: AnswerBody) -> Response<AnswerBody> {
+pub(super) fn answered(parts: &Parts, body: AnswerBody) -> Response<AnswerBody> {
     let mut response = Response::new(body);
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers::for_client(&parts.headers);
     response
 }
 
+/// An answer of which nothing has gone to the client.
+struct Beginning {
+    parts: Parts,
+    body: UpstreamBody,
+    open: OpenRequest,
+    sent: Instant,
+    /// When the first byte that means something must have come.
+    first_byte_due: Instant,
+}
+
+/// What came next of an answer.
 enum Next {
     Chunk(Bytes),
     End,
-    Silence,
-    Broken(String),
+    /// Nothing, for so long after the request was sent.
+    Silence(Duration),
+    Broken(BodyError),
 }
 
-async fn next_chunk(body: &mut Incoming, idle: Duration) -> Next {
-    loop {
-        match tokio::time::timeout(idle, body.frame()).await {
-            Err(_) => return Next::Silence,
-            Ok(None) => return Next::End,
-            Ok(Some(Err(error))) => return Next::Broken(error.to_string()),
-            Ok(Some(Ok(frame))) => {
-                if let Ok(chunk) = frame.into_data() {
-                    return Next::Chunk(chunk);
-                }
-            }
+impl Beginning {
+    async fn chunk(&mut self, patience: Duration) -> Next {
+        match tokio::time::timeout(patience, self.body.chunk()).await {
+            Err(_) => Next::Silence(self.sent.elapsed()),
+            Ok(None) => Next::End,
+            Ok(Some(Err(error))) => Next::Broken(error),
+            Ok(Some(Ok(chunk))) => Next::Chunk(chunk),
         }
+    }
+
+    /// The next chunk within `patience`, or silence when it is `due` and not there.
+    async fn chunk_before(&mut self, due: Instant, patience: Duration) -> Next {
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Next::Silence(self.sent.elapsed());
+        }
+        self.chunk(patience.min(left)).await
+    }
+}
+
+/// An answer that ended, fell silent or broke before anything of it could go to the client.
+fn failure_of(settlement: Settlement, next: Next) -> Failure {
+    match next {
+        Next::Chunk(_) | Next::End => {
+            let reason = "it ended before it had begun";
+            Failure::broken(settlement, FaultKind::Reset, reason)
+        }
+        Next::Silence(waited) => Failure::silent(settlement, waited),
+        Next::Broken(BodyError::Broken(reason)) => {
+            Failure::broken(settlement, FaultKind::Reset, &reason)
+        }
+        Next::Broken(BodyError::Undecodable(reason)) => Failure::unreadable(settlement, &reason),
     }
 }
 
 /// Reads up to `bound` bytes and forgets the rest; a break ends it early.
-async fn read_bounded(mut body: Incoming, bound: usize) -> Bytes {
+async fn read_bounded(mut body: UpstreamBody, bound: usize) -> Bytes {
     let mut read = BytesMut::new();
-    while let Some(Ok(frame)) = body.frame().await {
-        if let Ok(chunk) = frame.into_data() {
-            let room = bound - read.len();
-            read.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-        }
+    while let Some(Ok(chunk)) = body.chunk().await {
+        let room = bound - read.len();
+        read.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
         if read.len() >= bound {
             break;
         }
@@ -301,25 +382,6 @@ fn join(mut chunks: VecDeque<Bytes>, bytes: usize) -> Bytes {
         whole.extend_from_slice(&chunk);
     }
     whole.freeze()
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    value.is_some_and(|value| value.trim_start().starts_with("text/event-stream"))
-}
-
-fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|value| value != "identity")
-}
-
-/// A cheap look: every answer of every dialect is one JSON object. Some providers send blanks first.
-fn looks_like_json(body: &[u8]) -> bool {
-    let body = body.trim_ascii();
-    body.starts_with(b"{") && body.ends_with(b"}")
 }
 
 /// Whether the usage chunk of this request's stream has to be asked for.

@@ -112,7 +112,7 @@ impl Deferred {
                 .unwrap_or("the request failed after it had waited")
                 .to_owned(),
         };
-        stream_error_event(self.endpoint, &error)
+        stream_error_event(self.endpoint, &error, 0)
     }
 }
 

@@ -17,7 +17,7 @@ use keypool_wire::{
 use crate::answer::{Retry, error_response};
 use crate::body::AnswerBody;
 use crate::provider::UpstreamKey;
-use crate::traffic::attempt::answer;
+use crate::traffic::attempt::answered;
 use crate::traffic::settlement::{Ending, Settlement};
 
 /// A failed attempt.
@@ -172,6 +172,17 @@ impl Failure {
         )
     }
 
+    /// As [`Self::garbage`], where its words may be those of an answer, and are left out.
+    pub(super) fn unreadable(settlement: Settlement, reason: &str) -> Self {
+        let own = OwnError {
+            status: 502,
+            code: "upstream_garbage",
+            message: format!("the provider's answer cannot be read: {reason}"),
+        };
+        let (fault, charge) = (FaultKind::Garbage, Charge::AsReserved);
+        Self::faulted(settlement, fault, charge, own, reason)
+    }
+
     /// The answer to give when nothing cures it.
     #[must_use]
     pub(super) fn into_response(
@@ -181,7 +192,7 @@ impl Failure {
     ) -> Response<AnswerBody> {
         match self.answer {
             FailureAnswer::Upstream(parts, body) => {
-                let mut response = answer(&parts, AnswerBody::whole(body));
+                let mut response = answered(&parts, AnswerBody::whole(body));
                 crate::answer::advise(&mut response, retry);
                 response
             }
@@ -378,7 +389,7 @@ fn is_dialect_error(body: &[u8]) -> bool {
 
 /// The body with the key's mask wherever it quotes the key: some servers repeat the key that they
 /// refuse, and clients may not see it.
-fn without_secret(body: Bytes, key: &UpstreamKey) -> Bytes {
+pub(super) fn without_secret(body: Bytes, key: &UpstreamKey) -> Bytes {
     let secret = key.entry.secret.expose();
     match std::str::from_utf8(&body) {
         Ok(text) if text.contains(secret) => text.replace(secret, &key.mask).into(),

@@ -6,12 +6,14 @@ mod failure;
 mod headers;
 mod journey;
 mod models;
+mod opening;
 mod options;
 mod quota_headers;
 mod quota_report;
 pub(crate) mod relay;
 mod request;
 mod settlement;
+mod upstream_body;
 
 use std::sync::Arc;
 

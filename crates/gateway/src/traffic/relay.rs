@@ -1,39 +1,45 @@
 //! Bytes from an upstream to a client as they come, with usage read along the way.
 //!
-//! An event stream is relayed in whole events: an unfinished one waits for its rest, so that a break
-//! can always be followed by the dialect's own error event. A break never becomes a clean end,
-//! since most SDKs would take it for the whole answer.
+//! An event stream is relayed in whole events ([`Scan`]), so that a break can always be followed by the
+//! dialect's own error event. A break never becomes a clean end, since most SDKs would take it for the
+//! whole answer; and what is whole by its own words stays whole, whatever the connection does after it.
 //!
 //! hyper hands out one chunk a poll, so writing each at once costs a system call per event. The relay
 //! therefore lets the upstream connection run a few times and hands on what has arrived by then. It
 //! waits for nothing: when no more is there, what it has goes out.
 
+mod clocks;
+mod scan;
+mod tail;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
-use hyper::body::Incoming;
-use keypool_pool::{ErrorNote, FaultKind, Verdict};
-use keypool_wire::{
-    EventKind, OwnError, SseError, SseSplitter, StreamError, StreamMeter, stream_error_event,
-};
-use tokio::time::{Instant, Sleep};
+use keypool_pool::{Charge, ErrorNote, FaultKind, Usage, Verdict};
+use keypool_wire::{OwnError, StreamEnd, StreamError, UsageTally, stream_error_event};
+use tokio::time::Instant;
 
 use crate::body::CutOff;
 use crate::limits;
+use crate::traffic::failure::without_secret;
 use crate::traffic::settlement::{Ending, Settlement};
+use crate::traffic::upstream_body::{BodyError, UpstreamBody};
 use crate::upstream::OpenRequest;
+use clocks::{Clocks, Expired};
+pub(crate) use scan::Scan;
+pub(crate) use tail::Tail;
 
 /// The body of a relayed answer.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    upstream: Incoming,
-    scan: Option<Scan>,
+    upstream: UpstreamBody,
+    reader: Reader,
     /// Whole events, or plain bytes, on their way to the client.
     ready: VecDeque<Bytes>,
     ready_bytes: usize,
@@ -47,25 +53,13 @@ pub(crate) struct Relay {
     _streams: StreamCount,
 }
 
-/// What an event stream is read with. It also holds the unfinished event.
+/// How an answer is read as it goes by.
 #[derive(Debug)]
-pub(crate) struct Scan {
-    /// Finds the events.
-    pub splitter: SseSplitter,
-    /// Reads them.
-    pub meter: StreamMeter,
-    /// The beginning of an event whose rest has not come.
-    unfinished: Vec<Bytes>,
-    failure: Option<StreamError>,
-}
-
-/// What became of a chunk.
-#[derive(Debug, Default)]
-pub(crate) struct Scanned {
-    /// Something that a client can use came: content, the end, or an error.
-    pub committing: bool,
-    /// An error event that came before anything else a client could use.
-    pub error_first: Option<StreamError>,
+pub(crate) enum Reader {
+    /// As an event stream.
+    Events(Box<Scan>),
+    /// It is a plain answer too large to be held.
+    Plain(Box<Tail>),
 }
 
 /// Counts open streams for as long as it lives.
@@ -87,131 +81,33 @@ impl Drop for StreamCount {
     }
 }
 
-impl Scan {
-    /// Reads a stream with `meter`.
-    #[must_use]
-    pub(crate) fn new(meter: StreamMeter) -> Self {
-        Self {
-            splitter: SseSplitter::default(),
-            meter,
-            unfinished: Vec::new(),
-            failure: None,
+impl Reader {
+    /// What was used so far: as the provider states it, else as it can be counted from outside.
+    fn tally(&self, settlement: &Settlement) -> UsageTally {
+        let input_tokens = settlement.request.peek.input_tokens;
+        match self {
+            Self::Events(scan) => scan.meter.tally(input_tokens),
+            Self::Plain(tail) => tail.usage(settlement.request.endpoint).map_or_else(
+                || UsageTally::estimated(input_tokens, 0),
+                UsageTally::measured,
+            ),
         }
     }
 
-    /// Takes a chunk in; whole events that the client should see are added to `out`.
-    pub(crate) fn take_in(
-        &mut self,
-        chunk: &Bytes,
-        out: &mut VecDeque<Bytes>,
-    ) -> Result<Scanned, SseError> {
-        let Self {
-            splitter,
-            meter,
-            unfinished,
-            failure,
-        } = self;
-        let mut scanned = Scanned::default();
-        // `kept` to `seen`: bytes of whole events that are to be passed on in one piece.
-        let (mut kept, mut seen) = (0, 0);
-        let whole = splitter.feed(chunk, |event| {
-            match meter.observe(&event) {
-                EventKind::UsageOnly => {
-                    unfinished_out(unfinished, out, kept < seen);
-                    push(out, chunk.slice(kept..seen));
-                    unfinished.clear();
-                    kept = event.end;
-                }
-                EventKind::Error(error) => {
-                    if !scanned.committing {
-                        scanned.error_first = Some(error.clone());
-                    }
-                    failure.get_or_insert(error);
-                    scanned.committing = true;
-                }
-                EventKind::Content | EventKind::End => scanned.committing = true,
-                EventKind::Preamble => {}
-            }
-            seen = event.end;
-        })?;
-        if kept < whole {
-            unfinished_out(unfinished, out, true);
-            push(out, chunk.slice(kept..whole));
-        }
-        if whole < chunk.len() {
-            unfinished.push(chunk.slice(whole..));
-        }
-        Ok(scanned)
-    }
-}
-
-impl Scan {
-    /// Takes the end of the stream in: an event that lacks only its blank line counts, and goes out.
-    pub(crate) fn finish(&mut self, out: &mut VecDeque<Bytes>) {
-        let Self {
-            splitter,
-            meter,
-            unfinished,
-            ..
-        } = self;
-        let mut whole = false;
-        let finished = splitter.finish(|event| {
-            whole = !matches!(meter.observe(&event), EventKind::UsageOnly);
-        });
-        if finished.is_ok() && whole && meter.is_complete() {
-            out.extend(unfinished.drain(..));
-        }
-    }
-}
-
-/// Passes the earlier part of an event on, when its end is passed on too.
-fn unfinished_out(unfinished: &mut Vec<Bytes>, out: &mut VecDeque<Bytes>, pass: bool) {
-    if pass {
-        out.extend(unfinished.drain(..));
-    }
-}
-
-fn push(out: &mut VecDeque<Bytes>, bytes: Bytes) {
-    if !bytes.is_empty() {
-        out.push_back(bytes);
-    }
-}
-
-/// Fires when nothing has come for a while, or when the answer has gone on for too long. Re-armed
-/// only when it goes off, so that a chunk costs no timer operation.
-#[derive(Debug)]
-struct Clocks {
-    sleep: Pin<Box<Sleep>>,
-    idle: Duration,
-    last: Instant,
-    end: Instant,
-}
-
-impl Clocks {
-    fn new(idle: Duration, end: Instant) -> Self {
-        let last = Instant::now();
-        Self {
-            sleep: Box::pin(tokio::time::sleep_until(end.min(last + idle))),
-            idle,
-            last,
-            end,
+    /// Whether the answer has come to its end by its own words.
+    fn is_whole(&self) -> bool {
+        match self {
+            Self::Events(scan) => scan.meter.is_complete(),
+            // No word tells the end of a plain answer: only that of the connection does.
+            Self::Plain(_) => false,
         }
     }
 
-    /// Code and reason, once one of the clocks has run out.
-    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Option<(&'static str, String)> {
-        while self.sleep.as_mut().poll(cx).is_ready() {
-            let (now, idle_end) = (Instant::now(), self.last + self.idle);
-            if self.end <= now {
-                return Some(("upstream_too_long", "the answer took too long".to_owned()));
-            }
-            if idle_end <= now {
-                let reason = format!("nothing came for {} s", self.idle.as_secs());
-                return Some(("upstream_stalled", reason));
-            }
-            self.sleep.as_mut().reset(self.end.min(idle_end));
+    const fn failure(&self) -> Option<&StreamError> {
+        match self {
+            Self::Events(scan) => scan.failure(),
+            Self::Plain(_) => None,
         }
-        None
     }
 }
 
@@ -219,13 +115,15 @@ impl Clocks {
 #[derive(Debug)]
 pub(crate) struct RelayStart {
     /// The upstream's body.
-    pub upstream: Incoming,
-    /// How to read it; `None` passes bytes on unread.
-    pub scan: Option<Scan>,
+    pub upstream: UpstreamBody,
+    /// How to read it.
+    pub reader: Reader,
     /// What has been read already and is to go out first.
     pub held: VecDeque<Bytes>,
     /// Longest time between two chunks.
     pub idle: Duration,
+    /// When something must have been said about the answer, if nothing has been yet.
+    pub first_meaning_due: Option<Instant>,
     /// When the answer must have ended.
     pub end: Instant,
     /// The attempt to settle at the end.
@@ -241,16 +139,20 @@ impl Relay {
     #[must_use]
     pub(crate) fn new(start: RelayStart) -> Self {
         let ready_bytes = start.held.iter().map(Bytes::len).sum();
+        let mut clocks = Clocks::new(start.idle, start.first_meaning_due, start.end);
+        if start.reader.is_whole() {
+            clocks.whole(Instant::now());
+        }
         Self {
             upstream: start.upstream,
-            scan: start.scan,
+            reader: start.reader,
             draining: !start.held.is_empty(),
             ready: start.held,
             ready_bytes,
             yields: 0,
             ended: false,
             cut: false,
-            clocks: Clocks::new(start.idle, start.end),
+            clocks,
             settlement: Some(start.settlement),
             _open: start.open,
             _streams: start.streams,
@@ -258,86 +160,129 @@ impl Relay {
     }
 
     fn take_in(&mut self, chunk: Bytes) {
-        self.clocks.last = Instant::now();
+        let now = Instant::now();
         let before = self.ready.len();
-        let Some(scan) = &mut self.scan else {
-            self.ready_bytes += chunk.len();
-            self.ready.push_back(chunk);
-            return;
+        let scan = match &mut self.reader {
+            Reader::Plain(tail) => {
+                tail.observe(&chunk);
+                self.clocks.chunk(now, true);
+                self.ready_bytes += chunk.len();
+                self.ready.push_back(chunk);
+                return;
+            }
+            Reader::Events(scan) => scan,
         };
         let scanned = scan.take_in(&chunk, &mut self.ready);
-        self.ready_bytes += self
-            .ready
-            .iter()
-            .skip(before)
-            .map(Bytes::len)
-            .sum::<usize>();
-        let written = scan.meter.output_tokens_so_far();
+        let added = self.ready.iter().skip(before).map(Bytes::len);
+        self.ready_bytes += added.sum::<usize>();
+        let meaningful = !scanned.as_ref().is_ok_and(|scanned| !scanned.meaningful);
+        self.clocks.chunk(now, meaningful);
         if let Some(settlement) = &mut self.settlement {
-            settlement.observe_output(written);
+            settlement.observe_output(scan.meter.output_tokens_so_far());
         }
-        if let Err(error) = scanned {
+        if scan.failure().is_some() {
+            self.fail(before);
+        } else if let Err(error) = scanned {
             self.break_off(FaultKind::Garbage, "upstream_garbage", &error.to_string());
+        } else if scan.meter.end() == Some(StreamEnd::Complete) {
+            self.clocks.whole(now);
+        } else if let Some(expired) = self.clocks.expired(now) {
+            self.expire(&expired);
         }
     }
 
     /// The upstream's body has ended in good order.
     fn end(&mut self) {
-        if let Some(scan) = &mut self.scan {
-            scan.finish(&mut self.ready);
-        }
-        let ended = |scan: &Scan| scan.meter.is_complete() || scan.meter.end().is_some();
-        let complete = self.scan.as_ref().is_none_or(ended);
-        if !complete {
+        let told_as_far_as = self.ready.len();
+        let whole = match &mut self.reader {
+            Reader::Plain(tail) => tail.ends_an_object(),
+            Reader::Events(scan) => {
+                scan.finish(&mut self.ready);
+                scan.meter.is_complete()
+            }
+        };
+        if self.reader.failure().is_some() {
+            self.fail(told_as_far_as);
+        } else if whole {
+            self.complete();
+        } else {
             self.break_off(
                 FaultKind::Reset,
                 "upstream_cut",
-                "the upstream ended the stream before its answer was complete",
+                "the upstream ended its answer before it was complete",
             );
-            return;
         }
+    }
+
+    /// The answer is whole.
+    fn complete(&mut self) {
         self.ended = true;
-        let Some(settlement) = self.settlement.take() else {
+        let Some(settlement) = self.noted() else {
             return;
         };
-        let failure = self.scan.as_mut().and_then(|scan| scan.failure.take());
-        let (charge, usage) = settlement.charge_for(self.usage(&settlement).as_ref());
-        let (verdict, error) = match failure {
-            None => (Verdict::Success, None),
-            Some(error) => settlement.blame_stream_error(&error),
+        let made_state = match &self.reader {
+            Reader::Events(scan) => scan.meter.made_state(),
+            Reader::Plain(_) => &[],
         };
-        let made_state = self.made_state();
+        settlement.settle_seen(Verdict::Success, made_state);
+    }
+
+    /// The provider gave up in words of its own, which are passed on; they begin after so many chunks of
+    /// those that are ready. What it sent after them is not.
+    fn fail(&mut self, told_from: usize) {
+        self.ended = true;
+        let (Some(settlement), Some(failure)) = (self.noted(), self.reader.failure()) else {
+            return;
+        };
+        let (verdict, error) = settlement.blame_stream_error(failure);
+        let told = self.ready.split_off(told_from);
+        if told.is_empty() {
+            let message = format!("the provider answered with an error: {}", failure.message);
+            let own = OwnError {
+                status: failure.status,
+                code: "upstream_stream_error",
+                message,
+            };
+            self.tell(&settlement, &own);
+        } else {
+            let told = told.iter().fold(BytesMut::new(), |mut told, part| {
+                told.extend_from_slice(part);
+                told
+            });
+            let told = without_secret(told.freeze(), &settlement.key);
+            self.ready.push_back(told);
+        }
         settlement.settle(Ending {
             error,
-            made_state,
-            ..Ending::new(verdict, charge, usage)
+            ..Ending::new(verdict, Charge::AsReserved, Usage::default())
         });
     }
 
-    /// The upstream broke; the client is told in its dialect, and the answer counts as failed.
+    fn expire(&mut self, expired: &Expired) {
+        self.break_off(FaultKind::Timeout, expired.code, &expired.reason);
+    }
+
+    /// The upstream broke; the client is told in its dialect, and the answer counts as failed. Unless it
+    /// was whole before.
     fn break_off(&mut self, fault: FaultKind, code: &'static str, reason: &str) {
+        if self.reader.is_whole() {
+            self.complete();
+            return;
+        }
         self.ended = true;
-        let Some(settlement) = self.settlement.take() else {
+        let Some(settlement) = self.noted() else {
             return;
         };
         let error = OwnError {
-            status: 502,
+            status: if fault == FaultKind::Timeout {
+                504
+            } else {
+                502
+            },
             code,
             message: format!("upstream failed: {reason}"),
         };
-        let already_told = self
-            .scan
-            .as_ref()
-            .is_some_and(|scan| scan.failure.is_some());
-        match &self.scan {
-            // Only an event stream can carry an error; anything else is cut off.
-            None => self.cut = true,
-            Some(_) if already_told => {}
-            Some(_) => {
-                self.ready
-                    .push_back(stream_error_event(settlement.request.endpoint, &error));
-            }
-        }
+        self.tell(&settlement, &error);
         tracing::warn!(
             target: crate::telemetry::POOL_LOG,
             request = %settlement.request.id,
@@ -345,7 +290,6 @@ impl Relay {
             key = %settlement.key.mask,
             "answer broken off after it had begun: {reason}",
         );
-        let (charge, usage) = settlement.charge_for(self.usage(&settlement).as_ref());
         let note = ErrorNote {
             status: None,
             code: code.to_owned(),
@@ -353,50 +297,62 @@ impl Relay {
         };
         settlement.settle(Ending {
             error: Some(note),
-            ..Ending::new(Verdict::Fault(fault), charge, usage)
+            ..Ending::new(Verdict::Fault(fault), Charge::AsReserved, Usage::default())
         });
     }
 
-    fn made_state(&self) -> Vec<u64> {
-        let scan = self.scan.as_ref();
-        scan.map_or_else(Vec::new, |scan| scan.meter.made_state().to_vec())
+    /// Tells the client of an error. Only an event stream can carry one; anything else is cut off.
+    fn tell(&mut self, settlement: &Settlement, error: &OwnError) {
+        match &self.reader {
+            Reader::Plain(_) => self.cut = true,
+            Reader::Events(scan) => {
+                let number = scan.meter.next_sequence_number();
+                let endpoint = settlement.request.endpoint;
+                self.ready
+                    .push_back(stream_error_event(endpoint, error, number));
+            }
+        }
     }
 
-    /// What was used so far: as the provider states it, else as it can be counted from outside.
-    fn usage(&self, settlement: &Settlement) -> Option<keypool_wire::Usage> {
-        let meter = &self.scan.as_ref()?.meter;
-        Some(
-            meter
-                .usage_or_estimate(settlement.request.peek.input_tokens)
-                .0,
-        )
+    /// The attempt, which knows what was used; `None` once it is settled.
+    fn noted(&mut self) -> Option<Settlement> {
+        let mut settlement = self.settlement.take()?;
+        settlement.observe_usage(self.reader.tally(&settlement));
+        Some(settlement)
+    }
+
+    /// Takes the upstream's next chunk in, or its end; `Pending` when neither is there.
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match std::task::ready!(self.upstream.poll_chunk(cx)) {
+            Some(Ok(chunk)) => self.take_in(chunk),
+            Some(Err(BodyError::Broken(reason))) => {
+                self.break_off(FaultKind::Reset, "upstream_reset", &reason);
+            }
+            Some(Err(BodyError::Undecodable(reason))) => {
+                self.break_off(FaultKind::Garbage, "upstream_garbage", &reason);
+            }
+            None => self.end(),
+        }
+        Poll::Ready(())
     }
 
     /// Reads what has arrived; `Nothing` when the task is to be polled again before it writes.
     fn gather(&mut self, cx: &mut Context<'_>) -> Gathered {
         while !self.ended && self.ready_bytes < limits::GATHERED_BYTES {
-            match Pin::new(&mut self.upstream).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(chunk) = frame.into_data() {
-                        self.take_in(chunk);
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    self.break_off(FaultKind::Reset, "upstream_reset", &error.to_string());
-                }
-                Poll::Ready(None) => self.end(),
-                Poll::Pending if self.ready.is_empty() => {
-                    let Some((code, reason)) = self.clocks.poll_expired(cx) else {
-                        return Gathered::Nothing;
-                    };
-                    self.break_off(FaultKind::Timeout, code, &reason);
-                }
-                Poll::Pending if self.yields < limits::GATHERING_YIELDS => {
-                    self.yields += 1;
-                    cx.waker().wake_by_ref();
+            if self.poll_upstream(cx).is_ready() {
+                continue;
+            }
+            if self.ready.is_empty() {
+                let Some(expired) = self.clocks.poll_expired(cx) else {
                     return Gathered::Nothing;
-                }
-                Poll::Pending => break,
+                };
+                self.expire(&expired);
+            } else if self.yields < limits::GATHERING_YIELDS {
+                self.yields += 1;
+                cx.waker().wake_by_ref();
+                return Gathered::Nothing;
+            } else {
+                break;
             }
         }
         self.yields = 0;
@@ -425,8 +381,7 @@ impl Body for Relay {
                 }
                 relay.draining = false;
                 relay.ready_bytes = 0;
-                // A client that reads slowly is no reason to call the upstream stalled.
-                relay.clocks.last = Instant::now();
+                relay.clocks.written();
             }
             if relay.ended && relay.ready.is_empty() {
                 return Poll::Ready(relay.cut.then_some(Err(CutOff)));
@@ -444,15 +399,14 @@ impl Body for Relay {
 }
 
 impl Drop for Relay {
-    /// The client left: what was counted until then is charged.
+    /// The client left. What has come from the upstream by now still counts; then it is cancelled.
     fn drop(&mut self) {
-        let Some(settlement) = self.settlement.take() else {
-            return;
-        };
-        let usage = self.usage(&settlement);
-        settlement.settle_used(Verdict::Cancelled, usage.as_ref(), &[]);
+        let mut cx = Context::from_waker(Waker::noop());
+        while self.settlement.is_some() && self.poll_upstream(&mut cx).is_ready() {}
+        if self.reader.is_whole() {
+            self.complete();
+        } else if let Some(settlement) = self.noted() {
+            settlement.settle_seen(Verdict::Cancelled, &[]);
+        }
     }
 }
-
-#[cfg(test)]
-mod tests;

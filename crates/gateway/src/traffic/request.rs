@@ -48,8 +48,8 @@ pub(crate) struct TraceEnd<'a> {
     pub provider: &'a str,
     /// The model, as the provider names it.
     pub model: &'a str,
-    /// What the provider said was used; `None`: nothing.
-    pub usage: Option<keypool_pool::Usage>,
+    /// What was used; `None`: there was no answer.
+    pub usage: Option<Used>,
     /// Status of the answer to the client.
     pub status: u16,
     /// Attempts that were made.
@@ -58,6 +58,15 @@ pub(crate) struct TraceEnd<'a> {
     pub queued: Duration,
     /// From the last attempt's begin to the end of the answer.
     pub latency: Duration,
+}
+
+/// What an answer used, and whether any of it is a guess.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Used {
+    /// Tokens by kind.
+    pub usage: keypool_pool::Usage,
+    /// The provider did not state all of it.
+    pub estimated: bool,
 }
 
 impl RequestFacts {
@@ -72,7 +81,7 @@ impl RequestFacts {
             return;
         };
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let usage = end.usage.unwrap_or_default();
+        let Used { usage, estimated } = end.usage.unwrap_or_default();
         let prompt = usage.prompt();
         begin.hub.publish(TraceRecord {
             at: begin.at,
@@ -85,6 +94,7 @@ impl RequestFacts {
             },
             cached_tokens: usage.cache_read_tokens,
             output_tokens: usage.output_tokens,
+            estimated: estimated || prompt == 0,
             max_output_tokens: self.peek.max_output_tokens,
             stream: self.peek.stream,
             session: begin.session,

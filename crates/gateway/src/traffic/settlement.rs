@@ -5,16 +5,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
-use keypool_pool::{Charge, ErrorNote, Lease, Outcome, QuotaReading, Timestamp, Usage, Verdict};
-use keypool_wire::{Endpoint, StreamError};
+use keypool_pool::{
+    Charge, ErrorNote, FaultKind, Lease, Outcome, QuotaReading, Timestamp, Usage, Verdict,
+};
+use keypool_wire::{Endpoint, RequestVerdict, StreamError, UsageTally};
 
 use crate::provider::{Provider, UpstreamKey};
 use crate::traffic::failure::verdict_of;
 use crate::traffic::quota_report::{owner_of_head, readings_of_error, readings_of_head};
-use crate::traffic::request::{RequestFacts, TraceEnd};
+use crate::traffic::request::{RequestFacts, TraceEnd, Used};
 
 /// An attempt that is under way: holds the lease and settles it once. Dropped without a word (the
-/// client left, the task was cancelled) it settles as cancelled and charges what was reserved.
+/// client left, the task was cancelled) it settles as cancelled and charges what is known to be used, or
+/// else what was reserved.
 #[derive(Debug)]
 pub(crate) struct Settlement {
     lease: Option<Lease>,
@@ -28,6 +31,8 @@ pub(crate) struct Settlement {
     pub started: Timestamp,
     /// What the request went through before, and what is being answered.
     pub passed: Passed,
+    /// What the answer has used so far; `None` until something of it came.
+    seen: Option<UsageTally>,
 }
 
 /// What a request went through before an attempt.
@@ -52,9 +57,10 @@ const PROGRESS_STEP: u64 = 8;
 pub(crate) struct Ending {
     /// What the end says about the key.
     pub verdict: Verdict,
-    /// What the meters are charged.
+    /// What the meters are charged. [`Charge::AsReserved`] stands for what was seen to be used, and for
+    /// what was reserved only if nothing was.
     pub charge: Charge,
-    /// What the provider said was used, as far as it is known.
+    /// What was used, to be counted; what was seen to be, if it is charged so.
     pub usage: Usage,
     /// The error, for people.
     pub error: Option<ErrorNote>,
@@ -96,6 +102,7 @@ impl Settlement {
             request,
             started,
             passed,
+            seen: None,
         }
     }
 
@@ -109,18 +116,17 @@ impl Settlement {
         self.settle_once(ending);
     }
 
-    /// Settles by what the provider said was used; what it did not say stays charged as reserved.
-    pub(crate) fn settle_used(
-        self,
-        verdict: Verdict,
-        usage: Option<&keypool_wire::Usage>,
-        made_state: &[u64],
-    ) {
-        let (charge, usage) = self.charge_for(usage);
+    /// Settles by what was seen to be used.
+    pub(crate) fn settle_seen(self, verdict: Verdict, made_state: &[u64]) {
         self.settle(Ending {
             made_state: made_state.to_vec(),
-            ..Ending::new(verdict, charge, usage)
+            ..Ending::new(verdict, Charge::AsReserved, Usage::default())
         });
+    }
+
+    /// Notes what the answer has used so far.
+    pub(crate) const fn observe_usage(&mut self, tally: UsageTally) {
+        self.seen = Some(tally);
     }
 
     /// Tells the pool what the head of the answer says about the quota: its state right now.
@@ -171,25 +177,53 @@ impl Settlement {
         }
     }
 
-    /// The charge and the totals for a usage as the provider states it.
-    #[must_use]
-    pub(crate) fn charge_for(&self, usage: Option<&keypool_wire::Usage>) -> (Charge, Usage) {
+    /// The charge for what was seen to be used, and what to count.
+    fn charge_seen(&self, verdict: Verdict, reserved: (u64, u64)) -> (Charge, Used) {
         if self.request.endpoint == Endpoint::CountTokens {
             // Free: the tokens of its answer were counted, not used.
-            return (Charge::RequestOnly, Usage::default());
+            return (Charge::RequestOnly, Used::default());
         }
-        let Some(usage) = usage else {
-            return (Charge::AsReserved, Usage::default());
+        let (kind, peek) = (self.provider.settings().kind, &self.request.peek);
+        let owed = if gives_up(verdict) {
+            keypool_wire::output_owed_when_given_up(kind, peek)
+        } else {
+            0
         };
-        let kind = self.provider.settings().kind;
-        let (input_tokens, output_tokens) = keypool_wire::charge(kind, usage, &self.request.peek);
-        (
+        let Some(tally) = self.seen else {
+            let (input_tokens, reserved) = reserved;
+            let charge = if owed > reserved {
+                Charge::Estimated {
+                    input_tokens,
+                    output_tokens: owed,
+                }
+            } else {
+                Charge::AsReserved
+            };
+            return (charge, Used::default());
+        };
+        let (input_tokens, output_tokens) = keypool_wire::charge(kind, &tally.usage, peek);
+        let estimated = tally.is_estimated();
+        let charge = if estimated || owed > output_tokens {
+            Charge::Estimated {
+                input_tokens,
+                output_tokens: output_tokens.max(owed),
+            }
+        } else {
             Charge::Actual {
                 input_tokens,
                 output_tokens,
-            },
-            pool_usage(usage),
-        )
+            }
+        };
+        let usage = pool_usage(&tally.usage);
+        (charge, Used { usage, estimated })
+    }
+
+    /// Counts the figures that are guesses, with the key as it is now: a reload may have replaced it.
+    fn count_guesses(&self) {
+        let (input, output) = self.seen.map_or((0, 0), |tally| tally.guesses());
+        let key = self.provider.key(self.key.id);
+        let key = key.as_ref().unwrap_or(&self.key);
+        key.count_guesses(input, output);
     }
 
     /// What an error in the middle of a stream says about the key.
@@ -204,6 +238,17 @@ impl Settlement {
             message: judged.message,
         };
         (verdict, Some(note))
+    }
+
+    /// What it says about the key that a whole answer of the Responses API is a failed response, where
+    /// that is the answer to what was asked; `None` where another key may do better.
+    #[must_use]
+    pub(crate) fn verdict_of_failed_response(&self, error: &StreamError) -> Option<Verdict> {
+        let now = self.provider.pool.time().now();
+        let judged = error.judge(self.provider.settings().kind, now.as_unix_micros());
+        let answers = self.request.endpoint == Endpoint::Responses
+            && judged.request == RequestVerdict::Client;
+        answers.then(|| verdict_of(&judged.key))
     }
 
     fn settle_once(&mut self, ending: Ending) {
@@ -225,10 +270,23 @@ impl Settlement {
             grew_too_fast,
             made_state,
         } = ending;
+        // An error may come after a part of the answer: then the provider did some work.
+        let worked = self.seen.is_some_and(|tally| tally.usage.output_tokens > 0);
+        let by_what_was_seen =
+            charge == Charge::AsReserved || charge == Charge::RequestOnly && worked;
+        let (charge, used) = if by_what_was_seen {
+            self.charge_seen(verdict, lease.reserved())
+        } else {
+            let estimated = false;
+            (charge, Used { usage, estimated })
+        };
+        if used.estimated {
+            self.count_guesses();
+        }
         let outcome = Outcome {
             verdict,
             charge,
-            usage,
+            usage: used.usage,
             latency,
             error,
             grew_too_fast,
@@ -238,7 +296,7 @@ impl Settlement {
             self.request.trace(&TraceEnd {
                 provider: &self.provider.name,
                 model: self.passed.model.as_deref().unwrap_or_default(),
-                usage: Some(usage),
+                usage: Some(used),
                 status,
                 attempts: self.passed.attempt,
                 queued: self.passed.queued,
@@ -257,6 +315,14 @@ impl Drop for Settlement {
             Usage::default(),
         ));
     }
+}
+
+/// Whether it was not the provider who ended the answer.
+const fn gives_up(verdict: Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::Cancelled | Verdict::Fault(FaultKind::Timeout | FaultKind::Garbage)
+    )
 }
 
 fn pool_usage(usage: &keypool_wire::Usage) -> Usage {

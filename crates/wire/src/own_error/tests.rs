@@ -112,7 +112,7 @@ fn a_stream_ended_by_keypool_reads_as_failed_and_not_as_complete() {
         Endpoint::ChatCompletions,
         Endpoint::Responses,
     ] {
-        let event = stream_error_event(endpoint, &error(529));
+        let event = stream_error_event(endpoint, &error(529), 7);
         let mut meter = StreamMeter::new(endpoint, false);
         let mut kinds = Vec::new();
         let done = SseSplitter::new()

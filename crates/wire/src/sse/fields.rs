@@ -5,6 +5,8 @@ pub(super) struct Fields<'a> {
     pub(super) name: &'a [u8],
     /// `None` when there is no `data` line.
     pub(super) data: Option<&'a [u8]>,
+    /// Some line is neither a comment nor any field of the format.
+    pub(super) has_foreign_line: bool,
     /// Nothing but blank lines.
     pub(super) is_empty: bool,
 }
@@ -15,6 +17,7 @@ pub(super) fn read_fields<'a>(raw: &'a [u8], joined: &'a mut Vec<u8>) -> Fields<
     let mut name: &[u8] = b"";
     let mut first: Option<&[u8]> = None;
     let mut is_empty = true;
+    let mut has_foreign_line = false;
     let mut rest = raw;
     while let Some((line, after)) = next_line(rest) {
         rest = after;
@@ -33,6 +36,7 @@ pub(super) fn read_fields<'a>(raw: &'a [u8], joined: &'a mut Vec<u8>) -> Fields<
                 }
             },
             Field::Other => {}
+            Field::Foreign => has_foreign_line = true,
         }
     }
     let data = if joined.is_empty() {
@@ -43,6 +47,7 @@ pub(super) fn read_fields<'a>(raw: &'a [u8], joined: &'a mut Vec<u8>) -> Fields<
     Fields {
         name,
         data,
+        has_foreign_line,
         is_empty,
     }
 }
@@ -50,7 +55,10 @@ pub(super) fn read_fields<'a>(raw: &'a [u8], joined: &'a mut Vec<u8>) -> Fields<
 enum Field<'a> {
     Name(&'a [u8]),
     Data(&'a [u8]),
+    /// A comment, an id, a retry hint, the blank line.
     Other,
+    /// No field of the format.
+    Foreign,
 }
 
 fn field(line: &[u8]) -> Field<'_> {
@@ -58,9 +66,18 @@ fn field(line: &[u8]) -> Field<'_> {
         Field::Data(value)
     } else if let Some(value) = value_of(line, b"event") {
         Field::Name(value)
-    } else {
+    } else if is_other(line) {
         Field::Other
+    } else {
+        Field::Foreign
     }
+}
+
+fn is_other(line: &[u8]) -> bool {
+    let known = [b"id".as_slice(), b"retry"];
+    line.is_empty()
+        || line.starts_with(b":")
+        || known.iter().any(|name| value_of(line, name).is_some())
 }
 
 /// The value of a line with that field name: what follows the colon, less one space. A line that

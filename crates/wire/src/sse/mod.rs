@@ -19,6 +19,9 @@ pub struct SseEvent<'a> {
     pub data: &'a [u8],
     /// No `data` field at all: a comment (keep-alive), a retry hint, a lone id.
     pub is_comment_only: bool,
+    /// No `data` field, and lines that no event stream has: a page of HTML, an error as bare JSON,
+    /// binary.
+    pub is_foreign: bool,
     /// Offset in the chunk just past the event, blank line included: its bytes are those between
     /// the end of the event before it and here.
     pub end: usize,
@@ -211,6 +214,7 @@ fn emit(
     let Fields {
         name,
         data,
+        has_foreign_line,
         is_empty,
     } = read_fields(raw, joined);
     if !is_empty {
@@ -218,6 +222,7 @@ fn emit(
             name,
             data: data.unwrap_or_default(),
             is_comment_only: data.is_none(),
+            is_foreign: data.is_none() && has_foreign_line,
             end,
         });
     }

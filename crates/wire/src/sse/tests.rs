@@ -224,6 +224,28 @@ fn an_event_without_end_is_refused_whether_it_comes_at_once_or_in_pieces() {
 }
 
 #[test]
+fn what_is_no_event_stream_is_told_from_comments_and_fields() {
+    for (block, foreign) in [
+        (": keep-alive", false),
+        ("id: 7\nretry: 10", false),
+        ("event: ping", false),
+        ("<html><body>", true),
+        ("{\"error\":{\"message\":\"x\"}}", true),
+        ("\u{0}\u{1}\u{2}", true),
+        // A field that is not known here does no harm beside data.
+        ("vendor: x\ndata: y", false),
+    ] {
+        let mut told = Vec::new();
+        SseSplitter::new()
+            .feed(format!("{block}\n\n").as_bytes(), |event| {
+                told.push(event.is_foreign);
+            })
+            .unwrap();
+        assert_eq!(told, [foreign], "{block}");
+    }
+}
+
+#[test]
 fn many_short_events_never_reach_the_bound() {
     let mut splitter = SseSplitter::with_event_bytes_max(32);
     let mut events = 0;

@@ -5,7 +5,7 @@
 //! with `choices: []`; `OpenRouter` sends it with a choice, Groq under `x_groq`. Some vendors never
 //! send `[DONE]`, so an answer also counts as whole once each of its choices has a `finish_reason`.
 
-use super::{EventKind, Progress, StreamError};
+use super::{EventKind, Progress, StreamError, is_garbage};
 use crate::dialect::Dialect;
 use crate::peek::{Piece, Walk};
 use crate::sse::SseEvent;
@@ -16,11 +16,20 @@ pub(super) fn observe(
     event: &SseEvent<'_>,
     usage_injected: bool,
 ) -> EventKind {
-    if event.data == b"[DONE]" {
+    if event.data.trim_ascii() == b"[DONE]" {
         return progress.complete();
     }
+    if event.name == b"error" {
+        return progress.fail(StreamError::read(event.data));
+    }
+    if is_garbage(event) {
+        return EventKind::Garbage;
+    }
     let chunk = Chunk::look(event.data);
-    if chunk.has_error || event.name == b"error" {
+    if chunk.has_error {
+        if chunk.has_usage {
+            read_usage(progress, event.data);
+        }
         return progress.fail(StreamError::read(event.data));
     }
     progress.delta_bytes += chunk.delta_bytes;
@@ -145,6 +154,8 @@ impl Chunk {
             self.see_delta(place.name, text);
         } else if place.depth == CHOICE_DEPTH && place.name == b"finish_reason" {
             place.choice_finished = true;
+            // `OpenRouter`'s word for a provider that gave up.
+            self.has_error |= text == b"error";
         } else if place.depth == 1 && place.name == b"error" {
             self.has_error = true;
         }

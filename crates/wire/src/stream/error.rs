@@ -1,4 +1,8 @@
-//! An error that came as an event of a stream, where there is no status to go by.
+//! An error that came where there is no status to go by: as an event of a stream, or in the body of a 200.
+
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::provider::ProviderKind;
 use crate::taxonomy::{ErrorBody, Judgement, judge_body};
@@ -42,6 +46,34 @@ impl StreamError {
             now_unix_micros,
         )
     }
+}
+
+/// The error in a whole (not streamed) answer that came with a success status; `None` for an answer.
+///
+/// A gateway between us and the model has answered before it knew (`OpenRouter`, in `choices[0].error`
+/// or at the top), or the answer is an object that can fail (the Responses API's `status: "failed"`).
+#[must_use]
+pub fn error_of_answer(body: &[u8]) -> Option<StreamError> {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow, default)]
+        error: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        choices: Option<Vec<Choice<'a>>>,
+    }
+    #[derive(Deserialize)]
+    struct Choice<'a> {
+        #[serde(borrow, default)]
+        error: Option<&'a RawValue>,
+    }
+    // Most answers have no such word in them, and are not parsed for it.
+    memmem::find(body, b"\"error\"")?;
+    let answer: Answer<'_> = serde_json::from_slice(body).ok()?;
+    let mut of_choices = answer.choices.into_iter().flatten();
+    let error = answer
+        .error
+        .or_else(|| of_choices.find_map(|choice| choice.error))?;
+    Some(StreamError::read(error.get().as_bytes()))
 }
 
 /// The status that goes with a code. Codes and types are those of providers.md §3 and §4.

@@ -7,7 +7,7 @@
 use memchr::memmem;
 use serde::Deserialize;
 
-use super::{EventKind, Progress, StreamError};
+use super::{EventKind, Progress, StreamError, is_garbage};
 use crate::dialect::Endpoint;
 use crate::peek::{Piece, Walk, top_level_text};
 use crate::sse::SseEvent;
@@ -20,6 +20,9 @@ pub(super) fn observe(progress: &mut Progress, event: &SseEvent<'_>) -> EventKin
     } else {
         event.name
     };
+    if is_parsed(name) && is_garbage(event) {
+        return EventKind::Garbage;
+    }
     match name {
         b"content_block_delta" => {
             read_content(progress, event.data);
@@ -32,7 +35,7 @@ pub(super) fn observe(progress: &mut Progress, event: &SseEvent<'_>) -> EventKin
             }
             progress.content()
         }
-        b"ping" => EventKind::Preamble,
+        b"ping" => EventKind::KeepAlive,
         b"message_start" => {
             read_start(progress, event.data);
             read_container(progress, event.data);
@@ -47,6 +50,11 @@ pub(super) fn observe(progress: &mut Progress, event: &SseEvent<'_>) -> EventKin
         b"error" => progress.fail(StreamError::read(event.data)),
         _ => progress.content(),
     }
+}
+
+/// Whether clients read the data of these events; what has another name they pass over.
+fn is_parsed(name: &[u8]) -> bool {
+    name.is_empty() || name.starts_with(b"message_") || name.starts_with(b"content_block_")
 }
 
 #[derive(Deserialize)]
@@ -70,8 +78,10 @@ fn read_delta(progress: &mut Progress, data: &[u8]) {
     };
     if let Some(raw) = delta.raw() {
         read_input(progress, raw);
-        raw.output_tokens.update(&mut progress.told.output_tokens);
-        progress.output_told |= raw.output_tokens.is_told();
+        if raw.output_tokens.is_told() {
+            raw.output_tokens.update(&mut progress.told.output_tokens);
+            progress.output_is_told();
+        }
     }
 }
 

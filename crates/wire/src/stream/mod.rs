@@ -12,21 +12,21 @@ mod messages;
 mod responses;
 
 use chat::ChoiceSet;
-pub use error::StreamError;
+pub use error::{StreamError, error_of_answer};
 
 use crate::dialect::Endpoint;
+use crate::json::is_json_object;
 use crate::sse::SseEvent;
 use crate::state::MadeState;
-use crate::usage::Usage;
-
-/// Bytes of streamed text per output token, used only when the provider's count never came.
-const DELTA_BYTES_PER_TOKEN: u64 = 4;
+use crate::usage::{Usage, UsageSource, UsageTally, guessed_tokens};
 
 /// What one event means to the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// Nothing of the answer yet (comment, ping, `message_start`, a chunk with only the role): the
-    /// head may still be held back.
+    /// A comment, a ping: the connection is alive, and nothing is said about the answer.
+    KeepAlive,
+    /// Nothing of the answer yet (`message_start`, a chunk with only the role): the head may still be
+    /// held back.
     Preamble,
     /// Part of the answer, or an event not known here: relay it.
     Content,
@@ -36,6 +36,8 @@ pub enum EventKind {
     Error(StreamError),
     /// The answer is whole.
     End,
+    /// What no client can read: data that is no JSON object, a block that is no event at all.
+    Garbage,
 }
 
 /// How a stream ended by its own words.
@@ -47,20 +49,12 @@ pub enum StreamEnd {
     Failed,
 }
 
-/// Whether a figure is the provider's or a guess.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UsageSource {
-    /// The provider stated it.
-    Measured,
-    /// Guessed from the bytes seen, since the provider's figure never came.
-    Estimated,
-}
-
 /// Watches one streamed answer go by.
 #[derive(Debug)]
 pub struct StreamMeter {
     reader: Reader,
     progress: Progress,
+    events: u64,
 }
 
 #[derive(Debug)]
@@ -78,7 +72,8 @@ struct Progress {
     /// The provider's figures so far.
     told: Usage,
     input_told: bool,
-    output_told: bool,
+    /// The bytes that had gone by when the provider stated its output last; `None` until it did.
+    output_told_at: Option<u64>,
     has_content: bool,
     /// The choices of a chat completion that were seen, and those that are finished.
     choices_seen: ChoiceSet,
@@ -92,7 +87,11 @@ impl Progress {
     fn tell(&mut self, usage: Usage) {
         self.told = usage;
         self.input_told = true;
-        self.output_told = true;
+        self.output_is_told();
+    }
+
+    fn output_is_told(&mut self) {
+        self.output_told_at = Some(self.delta_bytes);
     }
 
     fn fail(&mut self, error: StreamError) -> EventKind {
@@ -124,14 +123,19 @@ impl StreamMeter {
         Self {
             reader,
             progress: Progress::default(),
+            events: 0,
         }
     }
 
     /// Takes the next event and says what it means.
     pub fn observe(&mut self, event: &SseEvent<'_>) -> EventKind {
-        if event.is_comment_only {
-            return EventKind::Preamble;
+        if event.is_foreign {
+            return EventKind::Garbage;
         }
+        if event.is_comment_only || is_keep_alive(event) {
+            return EventKind::KeepAlive;
+        }
+        self.events += 1;
         let progress = &mut self.progress;
         match self.reader {
             Reader::Messages => messages::observe(progress, event),
@@ -144,36 +148,36 @@ impl StreamMeter {
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         let progress = &self.progress;
-        (progress.input_told && progress.output_told).then_some(progress.told)
+        (progress.input_told && progress.output_told_at.is_some()).then_some(progress.told)
     }
 
-    /// Whether [`Self::usage`] can still change: it cannot once the provider has stated it.
+    /// What the answer cost as far as can be said now: the provider's figures where they came, else
+    /// `input_tokens_estimate` and a guess from the bytes of text that went by. A figure that came before
+    /// the end of an answer that broke off has the text after it added.
     #[must_use]
-    pub fn usage_is_final(&self) -> bool {
-        self.usage().is_some()
-    }
-
-    /// What the answer cost as far as can be said now: the provider's figures where they came,
-    /// else `input_tokens_estimate` and a guess from the bytes of text that went by.
-    #[must_use]
-    pub fn usage_or_estimate(&self, input_tokens_estimate: u64) -> (Usage, UsageSource) {
-        if let Some(usage) = self.usage() {
-            return (usage, UsageSource::Measured);
+    pub fn tally(&self, input_tokens_estimate: u64) -> UsageTally {
+        let progress = &self.progress;
+        let mut tally = UsageTally::measured(progress.told);
+        if !progress.input_told {
+            tally.input = UsageSource::Estimated;
+            tally.usage.input_tokens = input_tokens_estimate;
         }
-        let mut usage = self.progress.told;
-        if !self.progress.input_told {
-            usage.input_tokens = input_tokens_estimate;
+        let since_told = match progress.output_told_at {
+            Some(_) if self.is_complete() => 0,
+            told_at => progress.delta_bytes - told_at.unwrap_or(0),
+        };
+        if progress.output_told_at.is_none() || since_told > 0 {
+            tally.output = UsageSource::Estimated;
+            let guess = guessed_tokens(since_told);
+            tally.usage.output_tokens = tally.usage.output_tokens.saturating_add(guess);
         }
-        if !self.progress.output_told {
-            usage.output_tokens = self.output_tokens_so_far();
-        }
-        (usage, UsageSource::Estimated)
+        tally
     }
 
     /// A guess at the output tokens that went by, from the bytes of text.
     #[must_use]
     pub fn output_tokens_so_far(&self) -> u64 {
-        self.progress.delta_bytes.div_ceil(DELTA_BYTES_PER_TOKEN)
+        guessed_tokens(self.progress.delta_bytes)
     }
 
     /// Whether the whole answer has gone by. A stream that stops before is broken and must not be
@@ -190,6 +194,13 @@ impl StreamMeter {
         self.progress.end
     }
 
+    /// The number that the next event of a Responses stream carries (`sequence_number`): its events are
+    /// numbered from 0.
+    #[must_use]
+    pub fn next_sequence_number(&self) -> u64 {
+        self.events
+    }
+
     /// The state of an account that the answer has made so far, in the numbers of
     /// [`state_ids_of_answer`](crate::state_ids_of_answer). At most
     /// [`STATE_IDS_MAX`](crate::limits::STATE_IDS_MAX).
@@ -203,6 +214,19 @@ impl StreamMeter {
     pub fn has_content(&self) -> bool {
         self.progress.has_content
     }
+}
+
+/// Events that some vendors send in place of comments, whatever is in them.
+fn is_keep_alive(event: &SseEvent<'_>) -> bool {
+    matches!(
+        event.name,
+        b"ping" | b"keepalive" | b"keep-alive" | b"heartbeat"
+    ) || (event.name.is_empty() && event.data.is_empty())
+}
+
+/// Whether no client can read the data of an event that all of them parse.
+fn is_garbage(event: &SseEvent<'_>) -> bool {
+    !is_json_object(event.data)
 }
 
 #[cfg(test)]

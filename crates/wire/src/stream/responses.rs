@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::{EventKind, Progress, StreamError};
+use super::{EventKind, Progress, StreamError, is_garbage};
 use crate::dialect::{Dialect, Endpoint};
 use crate::peek::{Piece, Walk, top_level_text};
 use crate::sse::SseEvent;
@@ -13,7 +13,7 @@ use crate::state::{
 use crate::usage::Answer;
 
 pub(super) fn observe(progress: &mut Progress, event: &SseEvent<'_>) -> EventKind {
-    if event.data == b"[DONE]" {
+    if event.data.trim_ascii() == b"[DONE]" {
         return progress.complete();
     }
     let name = if event.name.is_empty() {
@@ -21,6 +21,9 @@ pub(super) fn observe(progress: &mut Progress, event: &SseEvent<'_>) -> EventKin
     } else {
         event.name
     };
+    if (name.is_empty() || name.starts_with(b"response.")) && is_garbage(event) {
+        return EventKind::Garbage;
+    }
     match name {
         b"response.created" => {
             if let Some(id) = response_id_in_event(event.data) {

@@ -23,11 +23,13 @@ fn names(kinds: &[EventKind]) -> String {
     kinds
         .iter()
         .map(|kind| match kind {
+            EventKind::KeepAlive => 'k',
             EventKind::Preamble => 'p',
             EventKind::Content => 'c',
             EventKind::UsageOnly => 'u',
             EventKind::Error(_) => 'e',
             EventKind::End => 'E',
+            EventKind::Garbage => 'g',
         })
         .collect()
 }
@@ -37,9 +39,12 @@ fn error_of(kinds: &[EventKind]) -> &StreamError {
         .iter()
         .find_map(|kind| match kind {
             EventKind::Error(error) => Some(error),
-            EventKind::Preamble | EventKind::Content | EventKind::UsageOnly | EventKind::End => {
-                None
-            }
+            EventKind::KeepAlive
+            | EventKind::Preamble
+            | EventKind::Content
+            | EventKind::UsageOnly
+            | EventKind::End
+            | EventKind::Garbage => None,
         })
         .expect("there is an error event")
 }
@@ -76,7 +81,7 @@ data: {"type":"message_stop"}
 #[test]
 fn a_messages_stream_is_read_to_its_end() {
     let (meter, kinds) = run(Endpoint::Messages, false, MESSAGES);
-    assert_eq!(names(&kinds), "ppccccccE");
+    assert_eq!(names(&kinds), "pkccccccE");
     assert_eq!(
         meter.usage(),
         Some(Usage {
@@ -86,7 +91,7 @@ fn a_messages_stream_is_read_to_its_end() {
             cache_write_tokens: 100
         })
     );
-    assert!(meter.is_complete() && meter.usage_is_final() && meter.has_content());
+    assert!(meter.is_complete() && meter.has_content());
     assert_eq!(meter.end(), Some(StreamEnd::Complete));
 }
 
@@ -95,32 +100,63 @@ fn the_output_count_of_message_start_is_never_billed() {
     let cut = MESSAGES.split("event: content_block_stop").next().unwrap();
     let (meter, _) = run(Endpoint::Messages, false, cut);
     assert_eq!(meter.usage(), None);
-    assert!(!meter.is_complete() && !meter.usage_is_final());
-    let (usage, source) = meter.usage_or_estimate(999);
-    assert_eq!(source, UsageSource::Estimated);
+    assert!(!meter.is_complete());
+    let tally = meter.tally(999);
     assert_eq!(
-        (usage.input_tokens, usage.cache_read_tokens),
+        (tally.input, tally.output),
+        (UsageSource::Measured, UsageSource::Estimated)
+    );
+    assert_eq!(
+        (tally.usage.input_tokens, tally.usage.cache_read_tokens),
         (25, 2000),
         "the provider's own"
     );
     // 18 bytes of text and 7 of arguments.
-    assert_eq!(usage.output_tokens, 7);
+    assert_eq!(tally.guesses(), (0, 7));
+    assert!(tally.is_estimated());
 }
 
 #[test]
 fn a_stream_cut_before_its_first_event_is_estimated_from_the_request() {
     let (meter, kinds) = run(Endpoint::Messages, false, "");
     assert!(kinds.is_empty() && !meter.is_complete() && !meter.has_content());
-    let (usage, source) = meter.usage_or_estimate(999);
-    assert_eq!((usage.input_tokens, usage.output_tokens), (999, 0));
-    assert_eq!(source, UsageSource::Estimated);
+    assert_eq!(meter.tally(999), UsageTally::estimated(999, 0));
 }
 
 #[test]
 fn usage_is_estimated_unless_the_provider_stated_it() {
     let (meter, _) = run(Endpoint::Messages, false, MESSAGES);
-    let (usage, source) = meter.usage_or_estimate(999);
-    assert_eq!((usage.input_tokens, source), (25, UsageSource::Measured));
+    let tally = meter.tally(999);
+    assert_eq!((tally.usage.input_tokens, tally.guesses()), (25, (0, 0)));
+    assert!(!tally.is_estimated());
+}
+
+#[test]
+fn a_figure_before_the_end_counts_with_what_was_written_after_it() {
+    let (told, _) = MESSAGES.split_once("event: message_stop").unwrap();
+    let more = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":2,\"delta\":{\"type\":\"text_delta\",\"text\":\"and more\"}}\n\n";
+    let (meter, _) = run(Endpoint::Messages, false, told);
+    assert!(!meter.is_complete());
+    assert_eq!(
+        meter.tally(999),
+        UsageTally::measured(meter.usage().unwrap())
+    );
+    let (meter, _) = run(Endpoint::Messages, false, &format!("{told}{more}"));
+    let tally = meter.tally(999);
+    // 15 stated, and 8 bytes since.
+    assert_eq!(tally.usage.output_tokens, 17);
+    assert_eq!(
+        (tally.input, tally.output),
+        (UsageSource::Measured, UsageSource::Estimated)
+    );
+    // The end makes it a figure for the whole.
+    let (meter, _) = run(
+        Endpoint::Messages,
+        false,
+        &format!("{told}{more}event: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n"),
+    );
+    assert_eq!(meter.tally(999).usage.output_tokens, 15);
+    assert!(!meter.tally(999).is_estimated());
 }
 
 #[test]
@@ -131,7 +167,7 @@ fn events_without_names_are_known_by_their_type() {
         .flat_map(|line| [line, "\n"])
         .collect();
     let (meter, kinds) = run(Endpoint::Messages, false, &bare);
-    assert_eq!(names(&kinds), "ppccccccE");
+    assert_eq!(names(&kinds), "pkccccccE");
     assert_eq!(meter.usage().map(|usage| usage.output_tokens), Some(15));
 }
 
@@ -235,8 +271,7 @@ fn a_stream_without_usage_is_complete_and_estimated() {
     assert_eq!(names(&kinds), "pccE");
     assert!(meter.is_complete());
     // 18 bytes as written.
-    assert_eq!(meter.usage_or_estimate(50).0.output_tokens, 5);
-    assert_eq!(meter.usage_or_estimate(50).1, UsageSource::Estimated);
+    assert_eq!(meter.tally(50), UsageTally::estimated(50, 5));
 }
 
 #[test]
@@ -283,7 +318,7 @@ fn preambles_of_every_vendor_do_not_commit() {
     ] {
         let stream = format!(": OPENROUTER PROCESSING\n\ndata: {chunk}\n\n");
         let (_, kinds) = run(Endpoint::ChatCompletions, true, &stream);
-        assert_eq!(names(&kinds), "pp", "{chunk}");
+        assert_eq!(names(&kinds), "kp", "{chunk}");
     }
 }
 
@@ -415,7 +450,7 @@ fn a_responses_stream_can_fail_with_an_error_event() {
 fn a_responses_stream_cut_in_the_middle_is_estimated() {
     let (meter, _) = run(Endpoint::Responses, false, &responses(""));
     assert!(!meter.is_complete());
-    assert_eq!(meter.usage_or_estimate(1).0.output_tokens, 3);
+    assert_eq!(meter.tally(1).usage.output_tokens, 3);
 }
 
 #[test]
@@ -429,6 +464,142 @@ fn an_error_message_with_a_key_in_it_is_masked() {
     assert_eq!(
         error.judge(ProviderKind::OpenAi, 0).key,
         KeyVerdict::Invalid { scope: Scope::Key }
+    );
+}
+
+#[test]
+fn pings_of_every_vendor_say_nothing_about_the_answer() {
+    for ping in [
+        ": keep-alive",
+        "event: ping\ndata: {\"type\": \"ping\"}",
+        "event: ping\ndata: 2026-11-22",
+        "data: {\"type\": \"ping\"}",
+        "event: keepalive\ndata: {\"type\":\"keepalive\",\"sequence_number\":3}",
+        "data:",
+    ] {
+        let (meter, kinds) = run(Endpoint::Messages, false, &format!("{ping}\n\n"));
+        assert_eq!(names(&kinds), "k", "{ping}");
+        assert!(!meter.has_content());
+        for endpoint in [Endpoint::ChatCompletions, Endpoint::Responses] {
+            if !ping.starts_with("data: {") {
+                let (_, kinds) = run(endpoint, false, &format!("{ping}\n\n"));
+                assert_eq!(names(&kinds), "k", "{endpoint:?}: {ping}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_no_client_can_read_is_garbage() {
+    for (endpoint, garbage) in [
+        (
+            Endpoint::Messages,
+            "event: content_block_delta\ndata: {\"type\":\"content_",
+        ),
+        (Endpoint::Messages, "event: message_stop\ndata:"),
+        (Endpoint::Messages, "data: upstream error"),
+        (Endpoint::ChatCompletions, "data: {\"choices\":[{]}"),
+        (Endpoint::ChatCompletions, "data: [1]"),
+        (Endpoint::ChatCompletions, "event: vendor\ndata: hello"),
+        (
+            Endpoint::Responses,
+            "event: response.output_text.delta\ndata: {\"delta\":\"}",
+        ),
+        (Endpoint::Responses, "data: null"),
+    ] {
+        let (meter, kinds) = run(endpoint, true, &format!("{garbage}\n\n"));
+        assert_eq!(names(&kinds), "g", "{endpoint:?}: {garbage}");
+        assert!(!meter.is_complete());
+    }
+    for endpoint in [
+        Endpoint::Messages,
+        Endpoint::ChatCompletions,
+        Endpoint::Responses,
+    ] {
+        for garbage in [
+            "<html><body>502 Bad Gateway</body></html>",
+            "{\"error\":\"oops\"}",
+        ] {
+            let (_, kinds) = run(endpoint, true, &format!("{garbage}\n\n"));
+            assert_eq!(names(&kinds), "g", "{endpoint:?}: {garbage}");
+        }
+    }
+}
+
+#[test]
+fn clients_pass_over_events_of_a_name_they_do_not_know_whatever_is_in_them() {
+    for endpoint in [Endpoint::Messages, Endpoint::Responses] {
+        let (_, kinds) = run(endpoint, false, "event: vendor\ndata: hello\n\n");
+        assert_eq!(names(&kinds), "c", "{endpoint:?}");
+    }
+}
+
+#[test]
+fn a_provider_that_gave_up_without_saying_why_is_an_error() {
+    let gave_up = r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"error"}],"usage":{"prompt_tokens":7,"completion_tokens":2}}
+
+"#;
+    let (meter, kinds) = run(Endpoint::ChatCompletions, true, gave_up);
+    assert_eq!(names(&kinds), "e");
+    assert_eq!(error_of(&kinds).status, 500);
+    assert!(!meter.is_complete());
+    assert_eq!(meter.usage().map(|usage| usage.output_tokens), Some(2));
+}
+
+#[test]
+fn an_error_in_a_whole_answer_is_found_wherever_the_dialects_put_it() {
+    for (body, status, code) in [
+        (
+            r#"{"error":{"code":429,"message":"slow down","metadata":{"error_type":"rate_limit_exceeded"}}}"#,
+            429,
+            "rate_limit_exceeded",
+        ),
+        (
+            r#"{"id":"gen-1","choices":[{"error":{"code":502,"message":"gone"},"finish_reason":"error"}]}"#,
+            502,
+            "",
+        ),
+        (
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+            529,
+            "overloaded_error",
+        ),
+        (
+            r#"{"id":"resp_1","status":"failed","error":{"code":"server_error","message":"oops"},"output":[]}"#,
+            500,
+            "server_error",
+        ),
+        (r#"{"error":"model crashed"}"#, 500, ""),
+    ] {
+        let error = error_of_answer(body.as_bytes()).expect(body);
+        assert_eq!(
+            (error.status, error.code.as_str()),
+            (status, code),
+            "{body}"
+        );
+    }
+    for body in [
+        r#"{"id":"resp_1","status":"completed","error":null,"output":[]}"#,
+        r#"{"choices":[{"message":{"content":"\"error\": no"}}]}"#,
+        r#"{"choices":[{"error":null,"message":{"content":"the word error"}}]}"#,
+        r#"{"content":[{"type":"tool_use","input":{"error":"x"}}]}"#,
+        "nothing",
+    ] {
+        assert_eq!(error_of_answer(body.as_bytes()), None, "{body}");
+    }
+}
+
+#[test]
+fn responses_events_are_numbered_as_they_come() {
+    let (meter, _) = run(Endpoint::Responses, false, &responses(": comment\n\n"));
+    let (longer, _) = run(
+        Endpoint::Responses,
+        false,
+        &responses("event: response.x\ndata: {}\n\n"),
+    );
+    assert_eq!(
+        longer.next_sequence_number(),
+        meter.next_sequence_number() + 1
     );
 }
 
@@ -454,13 +625,14 @@ proptest! {
                 name: name.as_bytes(),
                 data: &data,
                 is_comment_only: false,
+                is_foreign: false,
                 end: 0,
             };
             if let EventKind::Error(error) = meter.observe(&event) {
                 prop_assert!((400..600).contains(&error.status));
                 _ = error.judge(ProviderKind::Gemini, u64::MAX);
             }
-            _ = meter.usage_or_estimate(1);
+            _ = meter.tally(1);
         }
     }
 }

@@ -130,11 +130,56 @@ fn total_input_saturates() {
     assert_eq!(usage.total_input_tokens(), u64::MAX);
 }
 
+#[test]
+fn an_answer_without_usage_is_estimated_from_its_text() {
+    let estimate = |endpoint, body: &str| tally_of_answer(endpoint, body.as_bytes(), 50);
+    let chat =
+        r#"{"id":"1","choices":[{"message":{"role":"assistant","content":"twelve bytes"}}]}"#;
+    assert_eq!(
+        estimate(Endpoint::ChatCompletions, chat),
+        UsageTally::estimated(50, 3)
+    );
+    let message = r#"{"content":[{"type":"text","text":"four"}],"usage":null}"#;
+    assert_eq!(
+        estimate(Endpoint::Messages, message),
+        UsageTally::estimated(50, 1)
+    );
+    let vectors = r#"{"data":[{"embedding":"AAAA","text":"not written"}]}"#;
+    assert_eq!(
+        estimate(Endpoint::Embeddings, vectors),
+        UsageTally::estimated(50, 0)
+    );
+    let stated = r#"{"usage":{"input_tokens":7,"output_tokens":2}}"#;
+    let tally = estimate(Endpoint::Messages, stated);
+    assert_eq!((tally.usage.input_tokens, tally.is_estimated()), (7, false));
+}
+
+#[test]
+fn usage_is_found_in_the_end_of_an_answer() {
+    let end = r#","text":"\"usage\": {\"input_tokens\": 9}"}],"usage" : {"prompt_tokens":12,"total_tokens":12},"user":null}"#;
+    let usage = usage_in_part(Endpoint::Embeddings, end.as_bytes());
+    assert_eq!(usage.map(|usage| usage.input_tokens), Some(12));
+    for without in [
+        "",
+        "\"usage\"",
+        "\"usage\":",
+        "\"usage\":{\"prompt_",
+        "[0.1,0.2]}",
+    ] {
+        assert_eq!(
+            usage_in_part(Endpoint::Embeddings, without.as_bytes()),
+            None,
+            "{without}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         for endpoint in Endpoint::ALL {
-            _ = usage_of_answer(endpoint, &body);
+            _ = tally_of_answer(endpoint, &body, 1);
+            _ = usage_in_part(endpoint, &body);
         }
     }
 }

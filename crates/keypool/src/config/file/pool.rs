@@ -95,10 +95,11 @@ pub(crate) struct TimeoutsFile {
     /// Connecting to a provider, TLS included; default 5000.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(crate) connect: Option<u64>,
-    /// From the request sent to the head of the answer; default 600000.
+    /// From the request sent to the first byte that says something; blank lines and keep-alives do not. Default
+    /// 600000.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(crate) first_byte: Option<u64>,
-    /// Between two pieces of an answer; default 120000.
+    /// Between two pieces of an answer; default 120000. Five times as long with nothing but keep-alives.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(crate) idle: Option<u64>,
     /// From the attempt's begin to the answer's end; default 3600000.
