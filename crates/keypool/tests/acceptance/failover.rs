@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use keypool_sim::{Fault, FaultWindow};
+use keypool_sim::{Fault, FaultWindow, Spread};
 use serde_json::json;
 
 use crate::support::{Api, Setup, World, anthropic_key, mask};
@@ -112,7 +112,9 @@ async fn after_a_5xx_the_score_is_lower_and_the_next_key_serves_the_same_request
 #[tokio::test]
 async fn nothing_is_tried_again_once_the_client_has_a_byte() {
     for api in Api::STREAMED {
-        let world = Setup::both(2).strategy("fill-first").start().await;
+        let setup = Setup::both(2).strategy("fill-first");
+        let setup = setup.sim(|sim| sim.answer.output_tokens = Spread::Fixed(40));
+        let world = setup.start().await;
         // The events before the text, and two with text.
         world.fault(&api.key(1), Fault::ResetMidStream { after_events: 6 });
         let answer = world.ask_stream(api).open().await;

@@ -32,6 +32,7 @@ mod relay;
 mod routing;
 mod security;
 mod strategies;
+mod streams;
 mod tenants;
 mod traces;
 mod turns;

@@ -17,6 +17,6 @@ pub(crate) use client::{Call, Client};
 pub(crate) use gateway::run_keypool;
 pub(crate) use secrets::{CANARY, anthropic_key, mask, openai_key};
 pub(crate) use setup::{Setup, guide_example, put};
-pub(crate) use sse::Event;
+pub(crate) use sse::{Event, events};
 pub(crate) use wait::{PATIENCE, eventually};
 pub(crate) use world::{Clock, World};
