@@ -29,7 +29,7 @@ pub(crate) const ERROR_BODY_TIME: Duration = Duration::from_secs(10);
 /// key; a larger one (embeddings of a large batch) is passed through as it comes.
 pub(crate) const HELD_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
-/// Most bytes of a stream held back while its first real event is awaited.
+/// Most bytes of a stream's events held back while its first real one is awaited.
 pub(crate) const HELD_STREAM_BYTES: usize = 256 * 1024;
 
 /// How long a stream is held back for its first real event. Past it the head goes out, since a

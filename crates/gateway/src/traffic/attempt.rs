@@ -210,16 +210,12 @@ impl Attempt<'_> {
         let RequestFacts { endpoint, peek, .. } = &*self.request.facts;
         let mut scan = Scan::new(StreamMeter::new(*endpoint, self.usage_injected));
         let mut held = VecDeque::new();
-        let mut held_bytes = 0;
         let hold_until = Instant::now() + limits::HELD_STREAM_TIME;
         let mut first_meaning_due = Some(answer.first_byte_due);
         loop {
             let due = first_meaning_due.map_or(hold_until, |due| due.min(hold_until));
             let scanned = match answer.chunk_before(due, self.patience()).await {
-                Next::Chunk(chunk) => {
-                    held_bytes += chunk.len();
-                    scan.take_in(&chunk, &mut held)
-                }
+                Next::Chunk(chunk) => scan.take_in(&chunk, &mut held),
                 Next::Silence(_) if Instant::now() >= hold_until => break,
                 Next::End => {
                     let scanned = scan.finish(&mut held);
@@ -240,6 +236,8 @@ impl Attempt<'_> {
                     if scanned.meaningful {
                         first_meaning_due = None;
                     }
+                    // An event that is unfinished has a bound of its own.
+                    let held_bytes: usize = held.iter().map(Bytes::len).sum();
                     if scanned.committing || held_bytes > limits::HELD_STREAM_BYTES {
                         break;
                     }
