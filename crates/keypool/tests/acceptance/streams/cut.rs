@@ -48,6 +48,7 @@ fn breaks(api: Api) -> Vec<(&'static str, Vec<Step>, &'static str)> {
     ]
 }
 
+// acceptance 59, 70
 #[tokio::test]
 async fn a_stream_that_breaks_off_ends_in_the_dialects_error_and_counts_as_failed() {
     for api in Api::STREAMED {
@@ -67,6 +68,7 @@ async fn a_stream_that_breaks_off_ends_in_the_dialects_error_and_counts_as_faile
     }
 }
 
+// acceptance 70
 #[tokio::test]
 async fn traces_tell_whether_the_figures_of_an_answer_are_guesses() {
     for api in Api::STREAMED {

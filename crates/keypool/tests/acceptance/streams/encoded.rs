@@ -41,6 +41,7 @@ fn header(coding: &str) -> String {
     format!("content-encoding: {coding}\r\n")
 }
 
+// acceptance 70
 #[tokio::test]
 async fn an_encoded_plain_answer_is_decoded_and_counted() {
     for api in Api::ALL {
@@ -68,6 +69,7 @@ async fn an_encoded_plain_answer_is_decoded_and_counted() {
     }
 }
 
+// acceptance 70
 #[tokio::test]
 async fn an_encoded_stream_is_decoded_as_it_comes() {
     for api in Api::STREAMED {

@@ -40,6 +40,7 @@ fn errors() -> Vec<(Api, &'static str, String)> {
     errors
 }
 
+// acceptance 59
 #[tokio::test]
 async fn an_error_before_the_client_has_a_byte_is_cured_by_another_key() {
     for (api, provider, error) in errors() {
@@ -69,6 +70,7 @@ async fn an_error_before_the_client_has_a_byte_is_cured_by_another_key() {
     }
 }
 
+// acceptance 59
 #[tokio::test]
 async fn an_error_after_text_ends_the_answer_whatever_the_provider_sends_after_it() {
     for (api, provider, error) in errors() {
@@ -132,6 +134,7 @@ fn three_times(counted: Counted) -> Counted {
     }
 }
 
+// acceptance 86
 #[tokio::test]
 async fn an_error_that_quotes_the_key_is_passed_on_without_it() {
     for api in Api::STREAMED {

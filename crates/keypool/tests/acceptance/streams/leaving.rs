@@ -119,6 +119,7 @@ async fn while_the_head_is_held_back_those_who_run_on_are_charged_in_full() {
     }
 }
 
+// acceptance 70
 #[tokio::test]
 async fn in_the_middle_what_came_is_counted_and_those_who_run_on_are_charged_in_full() {
     for (api, provider, owed) in PROVIDERS {

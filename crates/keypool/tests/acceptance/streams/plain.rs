@@ -53,6 +53,7 @@ async fn an_error_in_a_200_is_cured_by_another_key() {
     }
 }
 
+// acceptance 49
 #[tokio::test]
 async fn a_response_that_failed_for_what_was_asked_is_the_answer() {
     let api = Api::Responses;
@@ -116,6 +117,7 @@ async fn a_plain_answer_that_is_cut_off_is_cured_by_another_key() {
     }
 }
 
+// acceptance 70
 #[tokio::test]
 async fn an_answer_without_usage_is_counted_by_guesses_that_are_marked() {
     for api in Api::ALL {

@@ -13,8 +13,8 @@ use tokio::sync::watch;
 pub(super) enum Step {
     /// These bytes go out.
     Send(Vec<u8>),
-    /// These bytes go out again and again, so many milliseconds apart, until the connection closes.
-    Repeat(&'static [u8], u64),
+    /// These bytes go out so many times, so many milliseconds apart.
+    Repeat(&'static [u8], usize, u64),
     /// Nothing happens until the test goes on.
     Wait,
     /// The connection stays open and silent until the other side closes it.
@@ -125,10 +125,13 @@ impl Stage {
     async fn perform(&self, step: Step, connection: &mut TcpStream) -> std::io::Result<()> {
         match step {
             Step::Send(bytes) => connection.write_all(&bytes).await,
-            Step::Repeat(bytes, millis) => loop {
-                connection.write_all(bytes).await?;
-                tokio::time::sleep(Duration::from_millis(millis)).await;
-            },
+            Step::Repeat(bytes, times, millis) => {
+                for _ in 0..times {
+                    connection.write_all(bytes).await?;
+                    tokio::time::sleep(Duration::from_millis(millis)).await;
+                }
+                Ok(())
+            }
             Step::Wait => {
                 let mut passed = self.passed.subscribe();
                 let before = *passed.borrow_and_update();
