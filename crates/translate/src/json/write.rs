@@ -1,0 +1,199 @@
+//! Writing: objects and arrays straight into a buffer, commas included. Nothing here can fail.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::read::Str;
+
+/// A value that can stand in an object or an array.
+pub(crate) trait Put {
+    fn put(&self, out: &mut Vec<u8>);
+}
+
+impl Put for str {
+    fn put(&self, out: &mut Vec<u8>) {
+        string(out, self);
+    }
+}
+
+impl Put for Str<'_> {
+    fn put(&self, out: &mut Vec<u8>) {
+        string(out, self);
+    }
+}
+
+impl Put for String {
+    fn put(&self, out: &mut Vec<u8>) {
+        string(out, self);
+    }
+}
+
+impl Put for u64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        scalar(out, self);
+    }
+}
+
+impl Put for i64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        scalar(out, self);
+    }
+}
+
+impl Put for f64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        scalar(out, self);
+    }
+}
+
+impl Put for bool {
+    fn put(&self, out: &mut Vec<u8>) {
+        scalar(out, self);
+    }
+}
+
+impl Put for RawValue {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.get().as_bytes());
+    }
+}
+
+/// JSON's null.
+pub(crate) struct Null;
+
+impl Put for Null {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"null");
+    }
+}
+
+impl<T: Put + ?Sized> Put for &T {
+    fn put(&self, out: &mut Vec<u8>) {
+        (**self).put(out);
+    }
+}
+
+/// `None` is null.
+impl<T: Put> Put for Option<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Some(value) => value.put(out),
+            None => Null.put(out),
+        }
+    }
+}
+
+fn scalar(out: &mut Vec<u8>, value: &impl Serialize) {
+    // Writing into memory does not fail, and scalars have no error of their own.
+    let _ = serde_json::to_writer(out, value);
+}
+
+/// Writes a string with its quotes.
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
+    scalar(out, &text);
+}
+
+/// Writes one object.
+pub(crate) fn object(out: &mut Vec<u8>, members: impl FnOnce(&mut Object<'_>)) {
+    out.push(b'{');
+    members(&mut Object {
+        out,
+        is_first: true,
+    });
+    out.push(b'}');
+}
+
+/// Writes one array.
+pub(crate) fn array(out: &mut Vec<u8>, items: impl FnOnce(&mut Array<'_>)) {
+    out.push(b'[');
+    items(&mut Array {
+        out,
+        is_first: true,
+    });
+    out.push(b']');
+}
+
+/// An object that is being written.
+pub(crate) struct Object<'o> {
+    out: &'o mut Vec<u8>,
+    is_first: bool,
+}
+
+impl Object<'_> {
+    fn key(&mut self, key: &'static str) {
+        if !std::mem::take(&mut self.is_first) {
+            self.out.push(b',');
+        }
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    pub(crate) fn put(&mut self, key: &'static str, value: impl Put) -> &mut Self {
+        self.key(key);
+        value.put(self.out);
+        self
+    }
+
+    /// Writes the member only if there is a value.
+    pub(crate) fn maybe(&mut self, key: &'static str, value: Option<impl Put>) -> &mut Self {
+        if let Some(value) = value {
+            self.put(key, value);
+        }
+        self
+    }
+
+    pub(crate) fn null(&mut self, key: &'static str) -> &mut Self {
+        self.put(key, Null)
+    }
+
+    pub(crate) fn object(
+        &mut self,
+        key: &'static str,
+        members: impl FnOnce(&mut Object<'_>),
+    ) -> &mut Self {
+        self.key(key);
+        object(self.out, members);
+        self
+    }
+
+    pub(crate) fn array(
+        &mut self,
+        key: &'static str,
+        items: impl FnOnce(&mut Array<'_>),
+    ) -> &mut Self {
+        self.key(key);
+        array(self.out, items);
+        self
+    }
+
+    /// A member whose value is a string that holds the JSON of an object, as OpenAI writes tool
+    /// arguments.
+    pub(crate) fn text_of(&mut self, key: &'static str, json: &RawValue) -> &mut Self {
+        self.put(key, json.get())
+    }
+}
+
+/// An array that is being written.
+pub(crate) struct Array<'o> {
+    out: &'o mut Vec<u8>,
+    is_first: bool,
+}
+
+impl Array<'_> {
+    fn next(&mut self) {
+        if !std::mem::take(&mut self.is_first) {
+            self.out.push(b',');
+        }
+    }
+
+    pub(crate) fn put(&mut self, value: impl Put) {
+        self.next();
+        value.put(self.out);
+    }
+
+    pub(crate) fn object(&mut self, members: impl FnOnce(&mut Object<'_>)) {
+        self.next();
+        object(self.out, members);
+    }
+}

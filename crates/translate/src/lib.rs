@@ -1,0 +1,37 @@
+//! Translation between the dialects of LLM APIs.
+//!
+//! A client speaks one API, the key that has room belongs to a provider that speaks another. Here a
+//! request goes from the one into the other ([`ClientRequest`]), and the answer comes back, whole
+//! ([`translate_answer`]), as a stream ([`StreamTranslator`]) or as an error ([`Failure`]).
+//!
+//! All of it goes through one typed intermediate form (`ir`), which belongs to no API: each API is a
+//! reader into it and a writer out of it. What has no counterpart is dropped or refused by one table
+//! ([`rules`]), and said: nothing is silently wrong.
+//!
+//! Everything is a function over bytes: no sockets, no clock, no HTTP library. No input makes it
+//! panic, and its memory is bounded by its input and [`limits`].
+
+mod answer;
+mod api;
+mod chat;
+mod error;
+mod flow;
+mod ir;
+mod json;
+pub mod limits;
+mod losses;
+mod messages;
+mod models;
+mod request;
+pub mod rules;
+mod seal;
+mod sse;
+mod stream;
+
+pub use answer::{Settings, translate_answer};
+pub use api::{AnthropicVersion, Api, ChatFlavour, ServerTools, Target};
+pub use error::Failure;
+pub use losses::{Fate, Loss, Losses, Refusal};
+pub use request::{ClientRequest, Translated};
+pub use seal::carries_foreign_state;
+pub use stream::StreamTranslator;

@@ -1,0 +1,138 @@
+//! Opaque state that one API made and that only that API can read: signatures of reasoning,
+//! encrypted reasoning.
+//!
+//! It must come back unchanged, or the next turn is refused, and it must reach no other API. The
+//! client carries it in the slot that its own API has for such state, behind a mark that says whose
+//! it is: `keypool::gemini::<state>` in the `signature` of an Anthropic thinking block, say. What
+//! comes back with the mark goes to its maker alone; what has no mark was made by the API that the
+//! client speaks.
+
+use std::borrow::Cow;
+
+use crate::json::Str;
+
+/// Before each piece of state that travels in a foreign slot.
+const MARK: &str = "keypool::";
+
+/// One piece of opaque state. The data is empty for reasoning that its maker did not seal: the
+/// mark alone says then whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seal<'a> {
+    pub(crate) kind: SealKind,
+    pub(crate) data: Str<'a>,
+}
+
+/// Who made it, and what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SealKind {
+    /// The signature of an Anthropic thinking block.
+    Anthropic,
+    /// The data of an Anthropic block that is redacted as a whole.
+    Redacted,
+    /// Reasoning in a chat message, which is never sealed.
+    Chat,
+    /// `id:encrypted_content` of a reasoning item of the Responses API.
+    Responses,
+    /// Gemini's `thoughtSignature`.
+    Gemini,
+}
+
+impl SealKind {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Anthropic, "anthropic"),
+        (Self::Redacted, "redacted"),
+        (Self::Chat, "chat"),
+        (Self::Responses, "responses"),
+        (Self::Gemini, "gemini"),
+    ];
+
+    fn tag(self) -> &'static str {
+        let mut all = Self::ALL.iter();
+        all.find(|(kind, _)| *kind == self)
+            .map_or("", |(_, tag)| *tag)
+    }
+}
+
+impl<'a> Seal<'a> {
+    /// State of which nothing but its maker is known.
+    pub(crate) fn empty(kind: SealKind) -> Self {
+        Self {
+            kind,
+            data: Str::default(),
+        }
+    }
+
+    pub(crate) fn by_ref(&self) -> Seal<'_> {
+        Seal {
+            kind: self.kind,
+            data: self.data.by_ref(),
+        }
+    }
+
+    /// Reads a slot for state of `native` kind. An empty slot holds none.
+    pub(crate) fn from_slot(slot: Str<'a>, native: SealKind) -> Option<Self> {
+        if slot.is_empty() {
+            return None;
+        }
+        Some(Self::from_mark(&slot).unwrap_or(Seal {
+            kind: native,
+            data: slot,
+        }))
+    }
+
+    fn from_mark<'o>(text: &str) -> Option<Seal<'o>> {
+        let (tag, data) = text.strip_prefix(MARK)?.split_once("::")?;
+        let (kind, _) = SealKind::ALL.iter().find(|(_, known)| *known == tag)?;
+        Some(Seal {
+            kind: *kind,
+            data: data.to_owned().into(),
+        })
+    }
+
+    /// The text for a slot of `native` kind.
+    pub(crate) fn for_slot(&self, native: SealKind) -> Cow<'_, str> {
+        if self.kind == native && !self.data.is_empty() {
+            return Cow::Borrowed(&self.data);
+        }
+        Cow::Owned(format!("{MARK}{}::{}", self.kind.tag(), &*self.data))
+    }
+}
+
+/// Whether a body carries state that another API made. Such a body must not pass untouched even
+/// between equal dialects: translated, it loses what its receiver could not read.
+#[must_use]
+pub fn carries_foreign_state(body: &[u8]) -> bool {
+    memchr::memmem::find(body, MARK.as_bytes()).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_comes_back_from_a_foreign_slot_as_it_was() {
+        let seal = Seal {
+            kind: SealKind::Gemini,
+            data: "AbC+/=".into(),
+        };
+        let slot = seal.for_slot(SealKind::Anthropic).into_owned();
+        assert_eq!(slot, "keypool::gemini::AbC+/=");
+        assert!(carries_foreign_state(slot.as_bytes()));
+        let back = Seal::from_slot(slot.into(), SealKind::Anthropic);
+        assert_eq!(back, Some(seal));
+    }
+
+    #[test]
+    fn state_in_its_makers_own_slot_is_not_marked() {
+        let seal = Seal {
+            kind: SealKind::Anthropic,
+            data: "sig".into(),
+        };
+        assert_eq!(seal.for_slot(SealKind::Anthropic), "sig");
+        assert_eq!(
+            Seal::from_slot("sig".into(), SealKind::Anthropic),
+            Some(seal)
+        );
+        assert_eq!(Seal::from_slot("".into(), SealKind::Anthropic), None);
+    }
+}

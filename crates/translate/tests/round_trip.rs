@@ -1,0 +1,57 @@
+//! From one API into another and back: what people wrote, what tools were called with and what it
+//! cost is the same as before, for every pair.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that fails says where"
+)]
+
+mod util;
+
+use keypool_translate::{Api, ClientRequest, translate_answer};
+use proptest::prelude::*;
+use util::neutral::{self, answers, conversations};
+use util::{settings, target, translate};
+
+fn pairs() -> impl Iterator<Item = (Api, Api)> {
+    let all = Api::ALL.into_iter();
+    all.flat_map(|there| Api::ALL.into_iter().map(move |back| (there, back)))
+}
+
+proptest! {
+    #[test]
+    fn an_answer_survives_the_way_there_and_back(answer in answers()) {
+        for (a, b) in pairs() {
+            let before = neutral::answer_body(a, &answer);
+            let there = translate_answer(&settings(a, b), &before).unwrap();
+            prop_assert_eq!(&neutral::read_answer(b, &there), &answer, "{:?} to {:?}", a, b);
+            let back = translate_answer(&settings(b, a), &there).unwrap();
+            prop_assert_eq!(&neutral::read_answer(a, &back), &answer, "{:?} by {:?}", a, b);
+        }
+    }
+
+    #[test]
+    fn a_conversation_survives_the_way_there_and_back(talk in conversations()) {
+        for (a, b) in pairs() {
+            let before = neutral::request_body(a, &talk);
+            let there = ClientRequest::read(a, &before).unwrap().write(&target(b)).unwrap();
+            prop_assert_eq!(&neutral::read_request(b, &there.body), &talk, "{:?} to {:?}", a, b);
+            let back = ClientRequest::read(b, &there.body).unwrap().write(&target(a)).unwrap();
+            prop_assert_eq!(&neutral::read_request(a, &back.body), &talk, "{:?} by {:?}", a, b);
+        }
+    }
+
+    #[test]
+    fn a_stream_survives_the_way_there_and_back(answer in answers()) {
+        for (a, b) in pairs() {
+            let before = neutral::stream_events(a, &answer);
+            let (_, there) = translate(&settings(a, b), &before);
+            let there = util::events(there.as_bytes());
+            prop_assert_eq!(&neutral::read_stream(b, &there), &answer, "{:?} to {:?}", a, b);
+            let (_, back) = translate(&settings(b, a), &there);
+            let back = util::events(back.as_bytes());
+            prop_assert_eq!(&neutral::read_stream(a, &back), &answer, "{:?} by {:?}", a, b);
+        }
+    }
+}
