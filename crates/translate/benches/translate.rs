@@ -13,9 +13,11 @@ fn main() {
 }
 
 /// From and to.
-const PAIRS: [(Api, Api); 2] = [
+const PAIRS: [(Api, Api); 4] = [
     (Api::Messages, Api::ChatCompletions),
     (Api::ChatCompletions, Api::Messages),
+    (Api::Messages, Api::Responses),
+    (Api::Responses, Api::Messages),
 ];
 
 /// A turn of a coding agent in its middle: instructions, tools, files that were read.
@@ -107,6 +109,17 @@ fn events(api: Api) -> (Vec<Vec<u8>>, Vec<u8>) {
                 chunk(json!({"content": text})),
             )
         }
+        Api::Responses => (
+            json!({
+                "type": "response.created", "sequence_number": 0,
+                "response": {"id": "resp_1", "model": "m", "status": "in_progress", "output": []},
+            }),
+            json!({
+                "type": "response.output_text.delta", "sequence_number": 9,
+                "item_id": "msg_67", "output_index": 0, "content_index": 0,
+                "delta": text, "logprobs": [],
+            }),
+        ),
     };
     let mut first = vec![start];
     if api == Api::Messages {

@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::error::Failure;
-use crate::{chat, messages};
+use crate::{chat, messages, responses};
 
 /// What is known of an answer beside its body.
 #[derive(Clone, Copy, Debug)]
@@ -39,11 +39,13 @@ pub fn translate_answer(settings: &Settings<'_>, body: &[u8]) -> Result<Vec<u8>,
     let answer = match settings.from {
         Api::Messages => messages::read_answer(body),
         Api::ChatCompletions => chat::read_answer(body),
+        Api::Responses => responses::read_answer(body),
     }?;
     let mut out = Vec::with_capacity(body.len() + 512);
     match settings.to {
         Api::Messages => messages::write_answer(&answer, settings, &mut out),
         Api::ChatCompletions => chat::write_answer(&answer, settings, &mut out),
+        Api::Responses => responses::write_answer(&answer, settings, &mut out),
     }
     Ok(out)
 }

@@ -9,11 +9,13 @@ pub enum Api {
     Messages,
     /// OpenAI's Chat Completions, and all who imitate them.
     ChatCompletions,
+    /// OpenAI's Responses.
+    Responses,
 }
 
 impl Api {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Messages, Self::ChatCompletions];
+    pub const ALL: [Self; 3] = [Self::Messages, Self::ChatCompletions, Self::Responses];
 
     /// The API of an endpoint; `None` for those where no model answers.
     #[must_use]
@@ -22,6 +24,7 @@ impl Api {
         match endpoint {
             Endpoint::Messages => Some(Self::Messages),
             Endpoint::ChatCompletions => Some(Self::ChatCompletions),
+            Endpoint::Responses => Some(Self::Responses),
             _ => None,
         }
     }
@@ -31,7 +34,7 @@ impl Api {
     pub const fn dialect(self) -> Dialect {
         match self {
             Self::Messages => Dialect::Anthropic,
-            Self::ChatCompletions => Dialect::OpenAi,
+            Self::ChatCompletions | Self::Responses => Dialect::OpenAi,
         }
     }
 
@@ -41,6 +44,7 @@ impl Api {
         match self {
             Self::Messages => "Anthropic Messages",
             Self::ChatCompletions => "OpenAI Chat Completions",
+            Self::Responses => "OpenAI Responses",
         }
     }
 }

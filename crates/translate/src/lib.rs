@@ -23,6 +23,7 @@ mod losses;
 mod messages;
 mod models;
 mod request;
+mod responses;
 pub mod rules;
 mod seal;
 mod sse;

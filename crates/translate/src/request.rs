@@ -3,7 +3,7 @@
 use crate::api::{Api, Target};
 use crate::ir::Request;
 use crate::losses::{Losses, Refusal};
-use crate::{chat, messages};
+use crate::{chat, messages, responses};
 
 /// Room for what a translation adds to a body: names are longer in one API or the other.
 const BODY_BYTES_MORE: usize = 1024;
@@ -32,6 +32,7 @@ impl<'a> ClientRequest<'a> {
         let request = match api {
             Api::Messages => messages::read_request(body),
             Api::ChatCompletions => chat::read_request(body),
+            Api::Responses => responses::read_request(body),
         }?;
         Ok(Self {
             api,
@@ -73,6 +74,7 @@ impl<'a> ClientRequest<'a> {
         let write = match target.api {
             Api::Messages => messages::write_request,
             Api::ChatCompletions => chat::write_request,
+            Api::Responses => responses::write_request,
         };
         write(&self.request, target, &mut losses, &mut body);
         Ok(Translated { body, losses })

@@ -194,10 +194,11 @@ impl Field {
     /// What becomes of it in an API.
     #[must_use]
     pub fn verdict(self, target: Api) -> Verdict {
-        let [messages, chat, ..] = self.row().1;
+        let [messages, chat, responses, ..] = self.row().1;
         match target {
             Api::Messages => messages,
             Api::ChatCompletions => chat,
+            Api::Responses => responses,
         }
     }
 }

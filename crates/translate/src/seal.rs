@@ -62,6 +62,13 @@ impl<'a> Seal<'a> {
         }
     }
 
+    pub(crate) fn to_owned(&self) -> Seal<'static> {
+        Seal {
+            kind: self.kind,
+            data: self.data.to_string().into(),
+        }
+    }
+
     pub(crate) fn by_ref(&self) -> Seal<'_> {
         Seal {
             kind: self.kind,

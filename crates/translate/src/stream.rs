@@ -5,7 +5,7 @@ use crate::api::Api;
 use crate::error::Failure;
 use crate::flow::{Flow, Sink};
 use crate::ir::Event;
-use crate::{chat, messages};
+use crate::{chat, messages, responses};
 
 /// What a stream was started with, kept for as long as it lasts.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ pub struct StreamTranslator {
 enum Reader {
     Messages(messages::StreamReader),
     Chat(chat::StreamReader),
+    Responses(responses::StreamReader),
 }
 
 /// The client's side of a stream.
@@ -57,6 +58,7 @@ pub(crate) struct Writer {
 enum ApiWriter {
     Messages(messages::StreamWriter),
     Chat(chat::StreamWriter),
+    Responses(Box<responses::StreamWriter>),
 }
 
 impl Writer {
@@ -65,6 +67,7 @@ impl Writer {
         match &mut self.api {
             ApiWriter::Messages(writer) => writer.event(settings, event, out),
             ApiWriter::Chat(writer) => writer.event(settings, event, out),
+            ApiWriter::Responses(writer) => writer.event(settings, event, out),
         }
     }
 
@@ -72,6 +75,7 @@ impl Writer {
         match &mut self.api {
             ApiWriter::Messages(_) => messages::StreamWriter::fail(failure, out),
             ApiWriter::Chat(_) => chat::StreamWriter::fail(failure, out),
+            ApiWriter::Responses(writer) => writer.fail(failure, out),
         }
     }
 
@@ -79,6 +83,7 @@ impl Writer {
     fn overflow(&self) -> bool {
         match &self.api {
             ApiWriter::Messages(_) | ApiWriter::Chat(_) => false,
+            ApiWriter::Responses(writer) => writer.is_too_large(),
         }
     }
 }
@@ -90,10 +95,12 @@ impl StreamTranslator {
         let reader = match settings.from {
             Api::Messages => Reader::Messages(messages::StreamReader::default()),
             Api::ChatCompletions => Reader::Chat(chat::StreamReader::default()),
+            Api::Responses => Reader::Responses(responses::StreamReader::default()),
         };
         let api = match settings.to {
             Api::Messages => ApiWriter::Messages(messages::StreamWriter::default()),
             Api::ChatCompletions => ApiWriter::Chat(chat::StreamWriter::default()),
+            Api::Responses => ApiWriter::Responses(Box::default()),
         };
         let settings = OwnedSettings {
             from: settings.from,
@@ -127,6 +134,7 @@ impl StreamTranslator {
         match reader {
             Reader::Messages(reader) => reader.read(data, &mut sink),
             Reader::Chat(reader) => reader.read(data, &mut sink),
+            Reader::Responses(reader) => reader.read(data, &mut sink),
         }
         if sink.writer.overflow() {
             sink.fail(&Failure::own(

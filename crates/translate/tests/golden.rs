@@ -37,12 +37,9 @@ fn requests_are_written_in_every_other_api() {
             writeln!(text, "== {}", api.name()).unwrap();
             match request.write(&target(api)) {
                 Ok(translated) => {
-                    writeln!(
-                        text,
-                        "{}\n-- lost: {}",
-                        pretty(&translated.body),
-                        translated.losses
-                    )
+                    let lost = translated.losses.to_string();
+                    let lost = if lost.is_empty() { "nothing" } else { &lost };
+                    writeln!(text, "{}\n-- lost: {lost}", pretty(&translated.body))
                 }
                 Err(refusal) => writeln!(text, "refused: {refusal}"),
             }

@@ -8,15 +8,17 @@
 
 mod util;
 
+use std::sync::LazyLock;
+
 use keypool_translate::{Api, ClientRequest, Failure, StreamTranslator, translate_answer};
 use proptest::prelude::*;
-use util::{events, fixtures, settings, target, translate};
+use util::{Fixture, events, fixtures, settings, target, translate};
 
 /// Whether the last event is the API's error event.
 fn ends_with_error(api: Api, stream: &str) -> bool {
     let last = stream.trim_end().rsplit("\n\n").next().unwrap_or_default();
     match api {
-        Api::Messages => last.starts_with("event: error\n"),
+        Api::Messages | Api::Responses => last.starts_with("event: error\n"),
         Api::ChatCompletions => last.contains(r#"{"error":{"#),
     }
 }
@@ -26,6 +28,10 @@ fn has_end_marker(api: Api, stream: &str) -> bool {
     match api {
         Api::Messages => stream.contains(r#""type":"message_stop""#),
         Api::ChatCompletions => stream.contains("[DONE]"),
+        Api::Responses => {
+            stream.contains("event: response.completed")
+                || stream.contains("event: response.incomplete")
+        }
     }
 }
 
@@ -38,6 +44,8 @@ fn whole_at(api: Api, events: &[Vec<u8>]) -> usize {
         // The reason to stop is enough: some providers close without the end marker.
         Api::ChatCompletions => position(r#""finish_reason":"stop""#)
             .or_else(|| position(r#""finish_reason":"tool_calls""#)),
+        Api::Responses => position(r#""type":"response.completed""#)
+            .or_else(|| position(r#""type":"response.incomplete""#)),
     };
     at.map_or(usize::MAX, |at| at + 1)
 }
@@ -109,6 +117,12 @@ fn nothing_comes_after_an_error_or_the_end() {
     }
 }
 
+/// Every fixture of every kind.
+static ALL: LazyLock<Vec<Fixture>> = LazyLock::new(|| {
+    let kinds = ["requests", "answers", "streams", "errors"];
+    kinds.iter().flat_map(|kind| fixtures(kind)).collect()
+});
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -122,9 +136,7 @@ proptest! {
         splice in prop::collection::vec(any::<u8>(), 0..6),
         cut in 0..12_usize,
     ) {
-        let kinds = ["requests", "answers", "streams", "errors"];
-        let all: Vec<_> = kinds.iter().flat_map(|kind| fixtures(kind)).collect();
-        let mut bytes = all[which.index(all.len())].bytes.clone();
+        let mut bytes = ALL[which.index(ALL.len())].bytes.clone();
         let at = at.index(bytes.len());
         let end = (at + cut).min(bytes.len());
         bytes.splice(at..end, splice);

@@ -9,7 +9,12 @@ mod stream_write;
 mod write;
 
 pub(crate) use answer::{read_answer, write_answer};
-pub(crate) use read::read_request;
+pub(crate) use content::read_data_uri;
+pub(crate) use read::{read_arguments, read_choice_word, read_effort, read_request};
+pub(crate) use shapes::WordOr;
 pub(crate) use stream_read::StreamReader;
 pub(crate) use stream_write::StreamWriter;
-pub(crate) use write::write_request;
+pub(crate) use write::{
+    USER_BYTES_MAX, choice_word, media_of, parameters, result_text, titled, write_request,
+    write_url,
+};

@@ -167,6 +167,13 @@ impl Object<'_> {
         self
     }
 
+    /// A member whose value was written before.
+    pub(crate) fn written(&mut self, key: &'static str, json: &[u8]) -> &mut Self {
+        self.key(key);
+        self.out.extend_from_slice(json);
+        self
+    }
+
     /// A member whose value is a string that holds the JSON of an object, as OpenAI writes tool
     /// arguments.
     pub(crate) fn text_of(&mut self, key: &'static str, json: &RawValue) -> &mut Self {
@@ -190,6 +197,14 @@ impl Array<'_> {
     pub(crate) fn put(&mut self, value: impl Put) {
         self.next();
         value.put(self.out);
+    }
+
+    /// Items that were written before, with their commas.
+    pub(crate) fn written(&mut self, items: &[u8]) {
+        if !items.is_empty() {
+            self.next();
+            self.out.extend_from_slice(items);
+        }
     }
 
     pub(crate) fn object(&mut self, members: impl FnOnce(&mut Object<'_>)) {

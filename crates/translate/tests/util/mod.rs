@@ -28,6 +28,7 @@ pub fn folder(api: Api) -> &'static str {
     match api {
         Api::Messages => "messages",
         Api::ChatCompletions => "chat",
+        Api::Responses => "responses",
     }
 }
 
@@ -58,7 +59,7 @@ pub fn fixtures(kind: &str) -> Vec<Fixture> {
 pub fn target(api: Api) -> Target<'static> {
     let model = match api {
         Api::Messages => "claude-sonnet-4-5",
-        Api::ChatCompletions => "gpt-5.2",
+        Api::ChatCompletions | Api::Responses => "gpt-5.2",
     };
     Target::new(api, model)
 }
