@@ -13,11 +13,13 @@ fn main() {
 }
 
 /// From and to.
-const PAIRS: [(Api, Api); 4] = [
+const PAIRS: [(Api, Api); 6] = [
     (Api::Messages, Api::ChatCompletions),
     (Api::ChatCompletions, Api::Messages),
     (Api::Messages, Api::Responses),
     (Api::Responses, Api::Messages),
+    (Api::Messages, Api::GenerateContent),
+    (Api::GenerateContent, Api::Messages),
 ];
 
 /// A turn of a coding agent in its middle: instructions, tools, files that were read.
@@ -108,6 +110,17 @@ fn events(api: Api) -> (Vec<Vec<u8>>, Vec<u8>) {
                 chunk(json!({"role": "assistant"})),
                 chunk(json!({"content": text})),
             )
+        }
+        Api::GenerateContent => {
+            let chunk = |text: &str| {
+                let content = json!({"parts": [{"text": text}], "role": "model"});
+                json!({
+                    "candidates": [{"content": content, "index": 0}],
+                    "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 3},
+                    "modelVersion": "gemini-3.5-flash", "responseId": "r",
+                })
+            };
+            (chunk("A"), chunk(text))
         }
         Api::Responses => (
             json!({

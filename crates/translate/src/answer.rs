@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::error::Failure;
-use crate::{chat, messages, responses};
+use crate::{chat, gemini, messages, responses};
 
 /// What is known of an answer beside its body.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +40,14 @@ pub fn translate_answer(settings: &Settings<'_>, body: &[u8]) -> Result<Vec<u8>,
         Api::Messages => messages::read_answer(body),
         Api::ChatCompletions => chat::read_answer(body),
         Api::Responses => responses::read_answer(body),
+        Api::GenerateContent => gemini::read_answer(body, settings),
     }?;
     let mut out = Vec::with_capacity(body.len() + 512);
     match settings.to {
         Api::Messages => messages::write_answer(&answer, settings, &mut out),
         Api::ChatCompletions => chat::write_answer(&answer, settings, &mut out),
         Api::Responses => responses::write_answer(&answer, settings, &mut out),
+        Api::GenerateContent => gemini::write_answer(&answer, settings, &mut out),
     }
     Ok(out)
 }

@@ -11,11 +11,18 @@ pub enum Api {
     ChatCompletions,
     /// OpenAI's Responses.
     Responses,
+    /// Gemini's `generateContent` and `streamGenerateContent`.
+    GenerateContent,
 }
 
 impl Api {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Messages, Self::ChatCompletions, Self::Responses];
+    pub const ALL: [Self; 4] = [
+        Self::Messages,
+        Self::ChatCompletions,
+        Self::Responses,
+        Self::GenerateContent,
+    ];
 
     /// The API of an endpoint; `None` for those where no model answers.
     #[must_use]
@@ -35,6 +42,7 @@ impl Api {
         match self {
             Self::Messages => Dialect::Anthropic,
             Self::ChatCompletions | Self::Responses => Dialect::OpenAi,
+            Self::GenerateContent => Dialect::Gemini,
         }
     }
 
@@ -45,6 +53,7 @@ impl Api {
             Self::Messages => "Anthropic Messages",
             Self::ChatCompletions => "OpenAI Chat Completions",
             Self::Responses => "OpenAI Responses",
+            Self::GenerateContent => "Gemini generateContent",
         }
     }
 }

@@ -16,6 +16,7 @@ mod api;
 mod chat;
 mod error;
 mod flow;
+mod gemini;
 mod ir;
 mod json;
 pub mod limits;

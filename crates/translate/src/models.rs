@@ -59,6 +59,15 @@ pub(crate) fn takes_effort(model: &str) -> bool {
     !NOT.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Whether a Gemini model speaks of reasoning in levels, and checks the signatures of its calls:
+/// from the third generation on. Before it, in tokens, and without checks.
+pub(crate) fn is_gemini_3(model: &str) -> bool {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    !["gemini-1", "gemini-2"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

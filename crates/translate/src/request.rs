@@ -3,7 +3,7 @@
 use crate::api::{Api, Target};
 use crate::ir::Request;
 use crate::losses::{Losses, Refusal};
-use crate::{chat, messages, responses};
+use crate::{chat, gemini, messages, responses};
 
 /// Room for what a translation adds to a body: names are longer in one API or the other.
 const BODY_BYTES_MORE: usize = 1024;
@@ -33,6 +33,7 @@ impl<'a> ClientRequest<'a> {
             Api::Messages => messages::read_request(body),
             Api::ChatCompletions => chat::read_request(body),
             Api::Responses => responses::read_request(body),
+            Api::GenerateContent => gemini::read_request(body),
         }?;
         Ok(Self {
             api,
@@ -75,6 +76,7 @@ impl<'a> ClientRequest<'a> {
             Api::Messages => messages::write_request,
             Api::ChatCompletions => chat::write_request,
             Api::Responses => responses::write_request,
+            Api::GenerateContent => gemini::write_request,
         };
         write(&self.request, target, &mut losses, &mut body);
         Ok(Translated { body, losses })

@@ -79,7 +79,7 @@ fields! {
     Citations = "citations", [Dropped, Dropped, Dropped, Dropped],
         "where a text was found";
     Reasoning = "reasoning", [Carried, Carried, Carried, Carried],
-        "how hard the model thinks";
+        "how hard the model thinks, as nearly as the other API can say it";
     ForeignReasoning = "reasoning of another provider", [Carried, Carried, Carried, Carried],
         "sealed reasoning goes back to the API alone that made it";
     ServerToolHistory = "server tool results", [Dropped, Dropped, Dropped, Dropped],
@@ -194,11 +194,12 @@ impl Field {
     /// What becomes of it in an API.
     #[must_use]
     pub fn verdict(self, target: Api) -> Verdict {
-        let [messages, chat, responses, ..] = self.row().1;
+        let [messages, chat, responses, gemini] = self.row().1;
         match target {
             Api::Messages => messages,
             Api::ChatCompletions => chat,
             Api::Responses => responses,
+            Api::GenerateContent => gemini,
         }
     }
 }

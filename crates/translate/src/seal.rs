@@ -14,6 +14,9 @@ use crate::json::Str;
 /// Before each piece of state that travels in a foreign slot.
 const MARK: &str = "keypool::";
 
+/// The mark in base64: it has nine bytes, so that its base64 is the same whatever follows.
+const MARK_BASE64: &str = "a2V5cG9vbDo6";
+
 /// One piece of opaque state. The data is empty for reasoning that its maker did not seal: the
 /// mark alone says then whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +90,28 @@ impl<'a> Seal<'a> {
         }))
     }
 
+    /// As [`Self::from_slot`], where the slot must be base64.
+    pub(crate) fn from_base64_slot(slot: Str<'a>, native: SealKind) -> Option<Self> {
+        if slot.is_empty() {
+            return None;
+        }
+        let marked = slot.starts_with(MARK_BASE64).then(|| {
+            // The SDK writes bytes with the alphabet for URLs.
+            let plain: String = slot
+                .trim_end_matches('=')
+                .replace('-', "+")
+                .replace('_', "/");
+            base64::Engine::decode(&base64::engine::general_purpose::STANDARD_NO_PAD, plain)
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok())
+        });
+        let foreign = marked.flatten().and_then(|text| Self::from_mark(&text));
+        Some(foreign.unwrap_or(Seal {
+            kind: native,
+            data: slot,
+        }))
+    }
+
     fn from_mark<'o>(text: &str) -> Option<Seal<'o>> {
         let (tag, data) = text.strip_prefix(MARK)?.split_once("::")?;
         let (kind, _) = SealKind::ALL.iter().find(|(_, known)| *known == tag)?;
@@ -103,13 +128,25 @@ impl<'a> Seal<'a> {
         }
         Cow::Owned(format!("{MARK}{}::{}", self.kind.tag(), &*self.data))
     }
+
+    /// As [`Self::for_slot`], where the slot must be base64.
+    pub(crate) fn for_base64_slot(&self, native: SealKind) -> Cow<'_, str> {
+        match self.for_slot(native) {
+            Cow::Borrowed(own) => Cow::Borrowed(own),
+            Cow::Owned(marked) => Cow::Owned(base64::Engine::encode(
+                &base64::engine::general_purpose::STANDARD,
+                marked,
+            )),
+        }
+    }
 }
 
 /// Whether a body carries state that another API made. Such a body must not pass untouched even
 /// between equal dialects: translated, it loses what its receiver could not read.
 #[must_use]
 pub fn carries_foreign_state(body: &[u8]) -> bool {
-    memchr::memmem::find(body, MARK.as_bytes()).is_some()
+    let holds = |mark: &str| memchr::memmem::find(body, mark.as_bytes()).is_some();
+    holds(MARK) || holds(MARK_BASE64)
 }
 
 #[cfg(test)]
@@ -141,5 +178,21 @@ mod tests {
             Some(seal)
         );
         assert_eq!(Seal::from_slot("".into(), SealKind::Anthropic), None);
+    }
+
+    #[test]
+    fn a_slot_that_must_be_base64_holds_base64_with_either_alphabet() {
+        let seal = Seal {
+            kind: SealKind::Anthropic,
+            data: "sig?>~ÿ".into(),
+        };
+        let slot = seal.for_base64_slot(SealKind::Gemini).into_owned();
+        assert!(slot.starts_with(MARK_BASE64), "{slot}");
+        assert!(carries_foreign_state(slot.as_bytes()));
+        let for_urls = slot.replace('+', "-").replace('/', "_");
+        for slot in [slot, for_urls] {
+            let back = Seal::from_base64_slot(slot.into(), SealKind::Gemini);
+            assert_eq!(back.as_ref(), Some(&seal));
+        }
     }
 }

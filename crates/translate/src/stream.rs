@@ -5,7 +5,7 @@ use crate::api::Api;
 use crate::error::Failure;
 use crate::flow::{Flow, Sink};
 use crate::ir::Event;
-use crate::{chat, messages, responses};
+use crate::{chat, gemini, messages, responses};
 
 /// What a stream was started with, kept for as long as it lasts.
 #[derive(Debug)]
@@ -45,6 +45,7 @@ enum Reader {
     Messages(messages::StreamReader),
     Chat(chat::StreamReader),
     Responses(responses::StreamReader),
+    Gemini(gemini::StreamReader),
 }
 
 /// The client's side of a stream.
@@ -59,6 +60,7 @@ enum ApiWriter {
     Messages(messages::StreamWriter),
     Chat(chat::StreamWriter),
     Responses(Box<responses::StreamWriter>),
+    Gemini(gemini::StreamWriter),
 }
 
 impl Writer {
@@ -68,6 +70,7 @@ impl Writer {
             ApiWriter::Messages(writer) => writer.event(settings, event, out),
             ApiWriter::Chat(writer) => writer.event(settings, event, out),
             ApiWriter::Responses(writer) => writer.event(settings, event, out),
+            ApiWriter::Gemini(writer) => writer.event(settings, event, out),
         }
     }
 
@@ -76,6 +79,7 @@ impl Writer {
             ApiWriter::Messages(_) => messages::StreamWriter::fail(failure, out),
             ApiWriter::Chat(_) => chat::StreamWriter::fail(failure, out),
             ApiWriter::Responses(writer) => writer.fail(failure, out),
+            ApiWriter::Gemini(_) => gemini::StreamWriter::fail(failure, out),
         }
     }
 
@@ -84,6 +88,7 @@ impl Writer {
         match &self.api {
             ApiWriter::Messages(_) | ApiWriter::Chat(_) => false,
             ApiWriter::Responses(writer) => writer.is_too_large(),
+            ApiWriter::Gemini(writer) => writer.is_too_large(),
         }
     }
 }
@@ -96,11 +101,13 @@ impl StreamTranslator {
             Api::Messages => Reader::Messages(messages::StreamReader::default()),
             Api::ChatCompletions => Reader::Chat(chat::StreamReader::default()),
             Api::Responses => Reader::Responses(responses::StreamReader::default()),
+            Api::GenerateContent => Reader::Gemini(gemini::StreamReader::new(settings.id)),
         };
         let api = match settings.to {
             Api::Messages => ApiWriter::Messages(messages::StreamWriter::default()),
             Api::ChatCompletions => ApiWriter::Chat(chat::StreamWriter::default()),
             Api::Responses => ApiWriter::Responses(Box::default()),
+            Api::GenerateContent => ApiWriter::Gemini(gemini::StreamWriter::default()),
         };
         let settings = OwnedSettings {
             from: settings.from,
@@ -135,6 +142,7 @@ impl StreamTranslator {
             Reader::Messages(reader) => reader.read(data, &mut sink),
             Reader::Chat(reader) => reader.read(data, &mut sink),
             Reader::Responses(reader) => reader.read(data, &mut sink),
+            Reader::Gemini(reader) => reader.read(data, &mut sink),
         }
         if sink.writer.overflow() {
             sink.fail(&Failure::own(
@@ -148,7 +156,7 @@ impl StreamTranslator {
     /// The provider closed the stream. An answer that was not whole by then ends with an error
     /// event.
     pub fn end(&mut self, out: &mut Vec<u8>) {
-        let ends_by_closing = matches!(self.reader, Reader::Chat(_));
+        let ends_by_closing = matches!(self.reader, Reader::Chat(_) | Reader::Gemini(_));
         let Self { writer, flow, .. } = self;
         let is_whole = ends_by_closing && flow.is_stopped();
         let mut sink = Sink { flow, writer, out };

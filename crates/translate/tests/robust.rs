@@ -19,7 +19,7 @@ fn ends_with_error(api: Api, stream: &str) -> bool {
     let last = stream.trim_end().rsplit("\n\n").next().unwrap_or_default();
     match api {
         Api::Messages | Api::Responses => last.starts_with("event: error\n"),
-        Api::ChatCompletions => last.contains(r#"{"error":{"#),
+        Api::ChatCompletions | Api::GenerateContent => last.starts_with(r#"data: {"error":{"#),
     }
 }
 
@@ -28,6 +28,7 @@ fn has_end_marker(api: Api, stream: &str) -> bool {
     match api {
         Api::Messages => stream.contains(r#""type":"message_stop""#),
         Api::ChatCompletions => stream.contains("[DONE]"),
+        Api::GenerateContent => stream.contains("finishReason"),
         Api::Responses => {
             stream.contains("event: response.completed")
                 || stream.contains("event: response.incomplete")
@@ -44,6 +45,9 @@ fn whole_at(api: Api, events: &[Vec<u8>]) -> usize {
         // The reason to stop is enough: some providers close without the end marker.
         Api::ChatCompletions => position(r#""finish_reason":"stop""#)
             .or_else(|| position(r#""finish_reason":"tool_calls""#)),
+        Api::GenerateContent => {
+            position(r#""finishReason":"STOP""#).or_else(|| position("blockReason"))
+        }
         Api::Responses => position(r#""type":"response.completed""#)
             .or_else(|| position(r#""type":"response.incomplete""#)),
     };
@@ -124,6 +128,9 @@ static ALL: LazyLock<Vec<Fixture>> = LazyLock::new(|| {
 });
 
 proptest! {
+    // Each case goes through all sixteen pairs.
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         feed(&bytes);
@@ -144,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn deep_nesting_is_refused_and_not_followed(depth in 1..5000_usize, open in "[\\[{]") {
+    fn deep_nesting_is_refused_and_not_followed(depth in 1..1000_usize, open in "[\\[{]") {
         let nested = open.replace('{', r#"{"content":"#).repeat(depth);
         feed(nested.as_bytes());
         feed(format!(r#"{{"messages":{nested}"#).as_bytes());

@@ -20,6 +20,9 @@ fn pairs() -> impl Iterator<Item = (Api, Api)> {
 }
 
 proptest! {
+    // Each case goes through all sixteen pairs.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn an_answer_survives_the_way_there_and_back(answer in answers()) {
         for (a, b) in pairs() {

@@ -8,7 +8,7 @@ mod stream_read;
 mod stream_write;
 mod write;
 
-pub(crate) use answer::{read_answer, write_answer};
+pub(crate) use answer::{made_id, read_answer, write_answer};
 pub(crate) use content::read_data_uri;
 pub(crate) use read::{read_arguments, read_choice_word, read_effort, read_request};
 pub(crate) use shapes::WordOr;

@@ -8,4 +8,4 @@ pub(crate) use read::{
     Count, Ignored, Json, OneOrMany, Str, json_object, owned_json, read_object, skip_value,
     static_json,
 };
-pub(crate) use write::{Array, Object, object, string};
+pub(crate) use write::{Array, Object, array, object, string};

@@ -25,6 +25,11 @@ impl<'a> Str<'a> {
         }
     }
 
+    /// Adds to the text, which becomes owned.
+    pub(crate) fn push_str(&mut self, more: &str) {
+        self.0.to_mut().push_str(more);
+    }
+
     /// The same text, borrowed from this one.
     pub(crate) fn by_ref(&self) -> Str<'_> {
         Str(Cow::Borrowed(&self.0))
@@ -222,11 +227,11 @@ pub(crate) fn skip_value<'de, A: MapAccess<'de>>(map: &mut A) -> Result<bool, A:
 }
 
 /// Declares a JSON object with the members that are understood, each of which may be missing or
-/// null. Names of further members that are not null are collected in `unknown`.
+/// null, and may have several names. Names of further members that are not null are collected in `unknown`.
 macro_rules! json_object {
     (
         $(#[$meta:meta])*
-        struct $name:ident<'a> { $($field:ident = $key:literal: $type:ty,)* }
+        struct $name:ident<'a> { $($field:ident = $($key:literal)|+: $type:ty,)* }
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default)]
@@ -256,7 +261,7 @@ macro_rules! json_object {
                         let mut object = $name::default();
                         while let Some(key) = map.next_key::<$crate::json::Str<'a>>()? {
                             match &*key {
-                                $($key => object.$field = map.next_value()?,)*
+                                $($($key)|+ => object.$field = map.next_value()?,)*
                                 _ => {
                                     if $crate::json::skip_value(&mut map)? {
                                         object.unknown.push(key);

@@ -41,8 +41,15 @@ impl Put for i64 {
 }
 
 impl Put for f64 {
+    /// Whole figures are written without a fraction: some APIs have them where others have not.
     fn put(&self, out: &mut Vec<u8>) {
-        scalar(out, self);
+        const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+        if self.fract() == 0.0 && self.abs() < EXACT_MAX {
+            #[expect(clippy::cast_possible_truncation, reason = "whole and small enough")]
+            scalar(out, &(*self as i64));
+        } else {
+            scalar(out, self);
+        }
     }
 }
 
@@ -167,6 +174,16 @@ impl Object<'_> {
         self
     }
 
+    /// A member whose name comes from elsewhere, and whose value `value` writes.
+    pub(crate) fn member(&mut self, key: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        if !std::mem::take(&mut self.is_first) {
+            self.out.push(b',');
+        }
+        string(self.out, key);
+        self.out.push(b':');
+        value(self.out);
+    }
+
     /// A member whose value was written before.
     pub(crate) fn written(&mut self, key: &'static str, json: &[u8]) -> &mut Self {
         self.key(key);
@@ -197,6 +214,12 @@ impl Array<'_> {
     pub(crate) fn put(&mut self, value: impl Put) {
         self.next();
         value.put(self.out);
+    }
+
+    /// An item that `value` writes.
+    pub(crate) fn with(&mut self, value: impl FnOnce(&mut Vec<u8>)) {
+        self.next();
+        value(self.out);
     }
 
     /// Items that were written before, with their commas.

@@ -248,15 +248,15 @@ fn read_source<'a>(
 }
 
 fn joined_text<'a>(content: Option<OneOrMany<'a, Block<'a>>>) -> Str<'a> {
-    let mut blocks = blocks_of(content).into_iter();
-    let Some(first) = blocks.next() else {
-        return Str::default();
-    };
-    let first = first.text.unwrap_or_default();
-    blocks.fold(first, |joined, block| {
-        let more = block.text.unwrap_or_default();
-        Str::from(format!("{}\n{}", &*joined, &*more))
-    })
+    let mut texts = blocks_of(content)
+        .into_iter()
+        .filter_map(|block| block.text);
+    let mut joined = texts.next().unwrap_or_default();
+    for text in texts {
+        joined.push_str("\n");
+        joined.push_str(&text);
+    }
+    joined
 }
 
 /// A search result as text: no other API has a place for one.

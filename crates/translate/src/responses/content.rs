@@ -102,10 +102,15 @@ pub(super) fn read_reasoning(item: Item<'_>) -> Part<'_> {
         shown = parts_of(item.content);
     }
     let mut texts = shown.into_iter().filter_map(|part| part.text);
-    let first = texts.next().unwrap_or_default();
-    let text = texts.fold(first, |joined, more| {
-        Str::from(format!("{}\n\n{}", &*joined, &*more))
-    });
+    let mut text = texts.next().unwrap_or_default();
+    for more in texts {
+        text.push_str(
+            "
+
+",
+        );
+        text.push_str(&more);
+    }
     let slot = item.encrypted_content.unwrap_or_default();
     let seal = Seal::from_slot(slot, SealKind::Responses);
     let seal = seal.map_or(Seal::empty(SealKind::Responses), |seal| {

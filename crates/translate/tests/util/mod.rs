@@ -29,6 +29,7 @@ pub fn folder(api: Api) -> &'static str {
         Api::Messages => "messages",
         Api::ChatCompletions => "chat",
         Api::Responses => "responses",
+        Api::GenerateContent => "gemini",
     }
 }
 
@@ -60,6 +61,7 @@ pub fn target(api: Api) -> Target<'static> {
     let model = match api {
         Api::Messages => "claude-sonnet-4-5",
         Api::ChatCompletions | Api::Responses => "gpt-5.2",
+        Api::GenerateContent => "gemini-3.5-flash",
     };
     Target::new(api, model)
 }

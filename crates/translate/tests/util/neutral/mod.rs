@@ -2,6 +2,7 @@
 //! these builders and readers share nothing with the crate.
 
 mod chat;
+mod gemini;
 mod messages;
 mod responses;
 
@@ -139,6 +140,7 @@ pub fn answer_body(api: Api, answer: &Answer) -> Vec<u8> {
         Api::Messages => messages::answer(answer),
         Api::ChatCompletions => chat::answer(answer),
         Api::Responses => responses::answer(answer),
+        Api::GenerateContent => gemini::answer(answer),
     };
     body.to_string().into_bytes()
 }
@@ -150,6 +152,7 @@ pub fn read_answer(api: Api, body: &[u8]) -> Answer {
         Api::Messages => messages::read_answer(&body),
         Api::ChatCompletions => chat::read_answer(&body),
         Api::Responses => responses::read_answer(&body),
+        Api::GenerateContent => gemini::read_answer(&body),
     }
 }
 
@@ -159,6 +162,7 @@ pub fn request_body(api: Api, talk: &Conversation) -> Vec<u8> {
         Api::Messages => messages::request(talk),
         Api::ChatCompletions => chat::request(talk),
         Api::Responses => responses::request(talk),
+        Api::GenerateContent => gemini::request(talk),
     };
     body.to_string().into_bytes()
 }
@@ -170,6 +174,7 @@ pub fn read_request(api: Api, body: &[u8]) -> Conversation {
         Api::Messages => messages::read_request(&body),
         Api::ChatCompletions => chat::read_request(&body),
         Api::Responses => responses::read_request(&body),
+        Api::GenerateContent => gemini::read_request(&body),
     }
 }
 
@@ -179,6 +184,7 @@ pub fn stream_events(api: Api, answer: &Answer) -> Vec<Vec<u8>> {
         Api::Messages => messages::stream(answer),
         Api::ChatCompletions => chat::stream(answer),
         Api::Responses => responses::stream(answer),
+        Api::GenerateContent => gemini::stream(answer),
     }
 }
 
@@ -188,6 +194,7 @@ pub fn read_stream(api: Api, events: &[Vec<u8>]) -> Answer {
         Api::Messages => messages::read_stream(events),
         Api::ChatCompletions => chat::read_stream(events),
         Api::Responses => responses::read_stream(events),
+        Api::GenerateContent => gemini::read_stream(events),
     }
 }
 
