@@ -2,7 +2,8 @@
 //!
 //! A client speaks one API, the key that has room belongs to a provider that speaks another. Here a
 //! request goes from the one into the other ([`ClientRequest`]), and the answer comes back, whole
-//! ([`translate_answer`]), as a stream ([`StreamTranslator`]) or as an error ([`Failure`]).
+//! ([`translate_answer`]), as a stream ([`StreamTranslator`]) or as an error ([`Failure`]). Embeddings
+//! have a way of their own ([`EmbeddingRequest`], [`translate_embeddings`]).
 //!
 //! All of it goes through one typed intermediate form (`ir`), which belongs to no API: each API is a
 //! reader into it and a writer out of it. What has no counterpart is dropped or refused by one table
@@ -14,6 +15,7 @@
 mod answer;
 mod api;
 mod chat;
+mod embeddings;
 mod error;
 mod flow;
 mod gemini;
@@ -32,6 +34,9 @@ mod stream;
 
 pub use answer::{Settings, translate_answer};
 pub use api::{AnthropicVersion, Api, ChatFlavour, ServerTools, Target};
+pub use embeddings::{
+    EmbeddingApi, EmbeddingRequest, EmbeddingSettings, VectorEncoding, translate_embeddings,
+};
 pub use error::Failure;
 pub use losses::{Fate, Loss, Losses, Refusal};
 pub use request::{ClientRequest, Translated};

@@ -140,15 +140,15 @@ pub enum Refusal {
     Field {
         /// Which one.
         field: Field,
-        /// The API that does not know it.
-        target: Api,
+        /// The name of the API that does not know it.
+        target: &'static str,
         /// What was met, where the field alone does not tell.
         found: Option<String>,
     },
     /// The body is not a request in the API's shape.
     Shape {
-        /// The API whose shape was expected.
-        api: Api,
+        /// The name of the API whose shape was expected.
+        api: &'static str,
         /// What is wrong, and where.
         message: String,
     },
@@ -157,7 +157,7 @@ pub enum Refusal {
 impl Refusal {
     pub(crate) fn shape(api: Api, message: impl fmt::Display) -> Self {
         Self::Shape {
-            api,
+            api: api.name(),
             message: message.to_string(),
         }
     }
@@ -181,11 +181,11 @@ impl fmt::Display for Refusal {
                 found,
             } => {
                 let found = found.as_deref().unwrap_or(field.name());
-                let (target, why) = (target.name(), field.why());
+                let why = field.why();
                 write!(f, "`{found}` cannot be translated to {target}: {why}")
             }
             Self::Shape { api, message } => {
-                write!(f, "this is not a request of {}: {message}", api.name())
+                write!(f, "this is not a request of {api}: {message}")
             }
         }
     }

@@ -147,6 +147,12 @@ fields! {
     Prediction = "prediction", [Dropped, Dropped, Dropped, Dropped],
         "text the answer is likely to repeat";
 
+    // Embeddings; the second column is for OpenAI's, the last one for Gemini's.
+    EmbeddedTokens = "input (tokens)", [Refused, Carried, Refused, Refused],
+        "numbers of one tokenizer's tokens say nothing to another model; send texts";
+    EmbeddingTask = "taskType", [Dropped, Dropped, Dropped, Carried],
+        "what the vectors are for";
+
     // Housekeeping.
     User = "user", [Carried, Carried, Carried, Dropped],
         "an opaque name of the end user, of at most 64 characters for OpenAI";

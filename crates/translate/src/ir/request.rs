@@ -200,7 +200,7 @@ impl<'a> Request<'a> {
             Ok(()) => Ok(losses),
             Err(field) => Err(Refusal::Field {
                 field,
-                target: target.api,
+                target: target.api.name(),
                 found: self
                     .found
                     .iter()

@@ -53,6 +53,12 @@ impl Put for f64 {
     }
 }
 
+impl Put for f32 {
+    fn put(&self, out: &mut Vec<u8>) {
+        scalar(out, self);
+    }
+}
+
 impl Put for bool {
     fn put(&self, out: &mut Vec<u8>) {
         scalar(out, self);
