@@ -116,6 +116,7 @@ impl Losses {
         for name in names.iter().take(LOSSES_MAX) {
             self.add(Loss::unknown(place, name.as_ref()));
         }
+        self.is_cut |= names.len() > LOSSES_MAX;
     }
 }
 

@@ -121,23 +121,27 @@ impl<'a> Seal<'a> {
         })
     }
 
-    /// The text for a slot of `native` kind.
-    pub(crate) fn for_slot(&self, native: SealKind) -> Cow<'_, str> {
-        if self.kind == native && !self.data.is_empty() {
-            return Cow::Borrowed(&self.data);
+    /// The text for a slot of `native` kind; `None` leaves it empty.
+    pub(crate) fn for_slot(&self, native: SealKind) -> Option<Cow<'_, str>> {
+        if self.kind == native {
+            return Some(Cow::Borrowed(&*self.data)).filter(|data| !data.is_empty());
         }
-        Cow::Owned(format!("{MARK}{}::{}", self.kind.tag(), &*self.data))
+        Some(Cow::Owned(format!(
+            "{MARK}{}::{}",
+            self.kind.tag(),
+            &*self.data
+        )))
     }
 
     /// As [`Self::for_slot`], where the slot must be base64.
-    pub(crate) fn for_base64_slot(&self, native: SealKind) -> Cow<'_, str> {
-        match self.for_slot(native) {
+    pub(crate) fn for_base64_slot(&self, native: SealKind) -> Option<Cow<'_, str>> {
+        Some(match self.for_slot(native)? {
             Cow::Borrowed(own) => Cow::Borrowed(own),
             Cow::Owned(marked) => Cow::Owned(base64::Engine::encode(
                 &base64::engine::general_purpose::STANDARD,
                 marked,
             )),
-        }
+        })
     }
 }
 
@@ -159,7 +163,7 @@ mod tests {
             kind: SealKind::Gemini,
             data: "AbC+/=".into(),
         };
-        let slot = seal.for_slot(SealKind::Anthropic).into_owned();
+        let slot = seal.for_slot(SealKind::Anthropic).unwrap().into_owned();
         assert_eq!(slot, "keypool::gemini::AbC+/=");
         assert!(carries_foreign_state(slot.as_bytes()));
         let back = Seal::from_slot(slot.into(), SealKind::Anthropic);
@@ -172,7 +176,7 @@ mod tests {
             kind: SealKind::Anthropic,
             data: "sig".into(),
         };
-        assert_eq!(seal.for_slot(SealKind::Anthropic), "sig");
+        assert_eq!(seal.for_slot(SealKind::Anthropic).as_deref(), Some("sig"));
         assert_eq!(
             Seal::from_slot("sig".into(), SealKind::Anthropic),
             Some(seal)
@@ -186,7 +190,7 @@ mod tests {
             kind: SealKind::Anthropic,
             data: "sig?>~ÿ".into(),
         };
-        let slot = seal.for_base64_slot(SealKind::Gemini).into_owned();
+        let slot = seal.for_base64_slot(SealKind::Gemini).unwrap().into_owned();
         assert!(slot.starts_with(MARK_BASE64), "{slot}");
         assert!(carries_foreign_state(slot.as_bytes()));
         let for_urls = slot.replace('+', "-").replace('/', "_");

@@ -177,7 +177,7 @@ fn write_message(answer: &Answer<'_>, message: &mut Object<'_>) {
 
 /// Sealed reasoning, for the client to bring back.
 pub(super) fn write_detail(text: Option<&str>, seal: &Seal<'_>, details: &mut Array<'_>) {
-    let mark = seal.for_slot(SealKind::Chat);
+    let mark = seal.for_slot(SealKind::Chat).unwrap_or_default();
     details.object(|detail| {
         if seal.kind == SealKind::Redacted {
             detail

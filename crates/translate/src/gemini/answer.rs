@@ -169,7 +169,7 @@ fn write_parts(parts: &[Part<'_>], list: &mut Array<'_>) {
             Part::ToolCall(call) => list.object(|object| {
                 write_call(call, object);
                 let seal = call.seal.as_ref();
-                let signature = seal.map(|seal| seal.for_base64_slot(SealKind::Gemini));
+                let signature = seal.and_then(|seal| seal.for_base64_slot(SealKind::Gemini));
                 object.maybe("thoughtSignature", signature.as_deref());
             }),
             Part::Image(_) | Part::Document(_) | Part::ToolResult(_) => {}
@@ -179,7 +179,7 @@ fn write_parts(parts: &[Part<'_>], list: &mut Array<'_>) {
 
 /// Reasoning, as far as it is shown, and its seal for the client to bring back.
 pub(super) fn write_thought(text: &str, seal: Option<&Seal<'_>>, part: &mut Object<'_>) {
-    let signature = seal.map(|seal| seal.for_base64_slot(SealKind::Gemini));
+    let signature = seal.and_then(|seal| seal.for_base64_slot(SealKind::Gemini));
     part.put("text", text)
         .put("thought", true)
         .maybe("thoughtSignature", signature.as_deref());

@@ -95,7 +95,7 @@ impl StreamWriter {
         let (arguments, _) = read_arguments(Str::from(text));
         let signature = seal
             .as_ref()
-            .map(|seal| seal.for_base64_slot(SealKind::Gemini));
+            .and_then(|seal| seal.for_base64_slot(SealKind::Gemini));
         let call = ToolCall {
             id: id.into(),
             name: name.into(),

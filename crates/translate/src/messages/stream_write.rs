@@ -110,7 +110,7 @@ impl StreamWriter {
         if let Block::ReasoningToCome(maker) = self.block {
             self.start_reasoning(maker, out);
         }
-        let signature = seal.for_slot(SealKind::Anthropic);
+        let signature = seal.for_slot(SealKind::Anthropic).unwrap_or_default();
         self.delta(out, |delta| {
             delta
                 .put("type", "signature_delta")

@@ -148,7 +148,9 @@ pub(super) fn write_part(part: &Part<'_>, content: &mut Array<'_>) {
                     .put("data", &seal.data);
             }
             seal => {
-                let signature = seal.as_ref().map(|seal| seal.for_slot(SealKind::Anthropic));
+                let signature = seal
+                    .as_ref()
+                    .and_then(|seal| seal.for_slot(SealKind::Anthropic));
                 block
                     .put("type", "thinking")
                     .put("thinking", text)

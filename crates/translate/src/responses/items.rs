@@ -56,19 +56,17 @@ pub(super) fn reasoning(item: &mut Object<'_>, id: &str, text: &str, seal: Optio
                 });
             }
         });
-    item.maybe("encrypted_content", seal.map(encrypted));
+    item.maybe("encrypted_content", seal.and_then(encrypted));
 }
 
-fn encrypted(seal: &Seal<'_>) -> Str<'static> {
+fn encrypted(seal: &Seal<'_>) -> Option<Str<'static>> {
+    let slot = seal.for_slot(SealKind::Responses)?;
     // The API's own came with the id of the item it was in.
-    let own = seal
-        .data
+    let own = slot
         .split_once(':')
         .filter(|_| seal.kind == SealKind::Responses);
-    match own {
-        Some((_, encrypted)) => encrypted.to_owned().into(),
-        None => seal.for_slot(SealKind::Responses).into_owned().into(),
-    }
+    let encrypted = own.map_or(&*slot, |(_, encrypted)| encrypted);
+    Some(encrypted.to_owned().into())
 }
 
 /// A call.
