@@ -1,9 +1,9 @@
 //! Reading the parts of messages.
 
-use super::shapes::{Attachment, ContentPart, ImageUrl, WordOr};
+use super::shapes::{Attachment, ContentPart, ImageUrl};
 use crate::api::Api;
 use crate::ir::{Media, Part, Request, Source};
-use crate::json::{OneOrMany, Str};
+use crate::json::{OneOrMany, Str, WordOr};
 use crate::losses::Refusal;
 use crate::rules::Field;
 

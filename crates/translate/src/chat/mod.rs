@@ -11,7 +11,6 @@ mod write;
 pub(crate) use answer::{made_id, read_answer, write_answer};
 pub(crate) use content::read_data_uri;
 pub(crate) use read::{read_arguments, read_choice_word, read_effort, read_request};
-pub(crate) use shapes::WordOr;
 pub(crate) use stream_read::StreamReader;
 pub(crate) use stream_write::StreamWriter;
 pub(crate) use write::{

@@ -5,13 +5,15 @@ use std::borrow::Cow;
 use super::content::{parts_of, read_part};
 use super::shapes::{
     Arguments, Body, ContentPart, Function, Message, ReasoningDetail, ResponseFormat,
-    Tool as RawTool, ToolCall as RawCall, ToolChoice as RawChoice, WordOr,
+    Tool as RawTool, ToolCall as RawCall, ToolChoice as RawChoice,
 };
 use crate::api::Api;
 use crate::ir::{
     Depth, Effort, Output, Part, Reasoning, Request, Role, Tool, ToolCall, ToolChoice, ToolResult,
 };
-use crate::json::{Json, Object, OneOrMany, Str, object, owned_json, read_object, static_json};
+use crate::json::{
+    Json, Object, OneOrMany, Str, WordOr, object, owned_json, read_object, static_json,
+};
 use crate::losses::Refusal;
 use crate::rules::Field;
 use crate::seal::{Seal, SealKind};

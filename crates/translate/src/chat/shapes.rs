@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 
-use crate::json::{Count, Ignored, OneOrMany, Str, json_object};
+use crate::json::{Count, Ignored, OneOrMany, Str, WordOr, json_object};
 
 json_object! {
     /// A request.
@@ -238,25 +238,6 @@ json_object! {
         cached_tokens = "cached_tokens": Count,
         cache_write_tokens = "cache_write_tokens": Count,
         reasoning_tokens = "reasoning_tokens": Count,
-    }
-}
-
-/// A word where the default form will do, an object otherwise.
-#[derive(Clone, Debug)]
-pub(crate) enum WordOr<'a, T> {
-    Word(Str<'a>),
-    Object(Box<T>),
-}
-
-impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for WordOr<'a, T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
-        if raw.starts_with('"') {
-            serde_json::from_str(raw).map(Self::Word)
-        } else {
-            serde_json::from_str(raw).map(|object| Self::Object(Box::new(object)))
-        }
-        .map_err(de::Error::custom)
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) fn read_part<'a>(
     }
     if let Some(response) = part.function_response {
         let id = calls.take(&response);
-        let result = read_result(request, response, id);
+        let result = read_result(request, *response, id);
         request.push(Role::User, Part::ToolResult(result));
         return;
     }
@@ -110,7 +110,7 @@ pub(super) fn read_part<'a>(
         return;
     }
     for blob in part.inline_data.into_iter().chain(part.file_data) {
-        if let Some(media) = read_media(request, blob) {
+        if let Some(media) = read_media(request, *blob) {
             if role == Role::Assistant {
                 request.fields.add(Field::AssistantMedia);
             }
@@ -167,7 +167,7 @@ fn read_result<'a>(
     }
     for part in response.parts.unwrap_or_default() {
         for blob in part.inline_data.into_iter().chain(part.file_data) {
-            if let Some(media) = read_media(request, blob) {
+            if let Some(media) = read_media(request, *blob) {
                 request.fields.add(Field::ToolResultMedia);
                 content.push(media);
             }

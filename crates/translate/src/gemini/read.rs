@@ -8,9 +8,8 @@ use super::shapes::{
     Body, Content, FunctionCallingConfig, FunctionDeclaration, GenerationConfig, ThinkingConfig,
 };
 use crate::api::Api;
-use crate::chat::WordOr;
 use crate::ir::{Depth, Effort, Output, Reasoning, Request, Role, Tool, ToolChoice};
-use crate::json::read_object;
+use crate::json::{WordOr, read_object};
 use crate::losses::Refusal;
 use crate::rules::Field;
 

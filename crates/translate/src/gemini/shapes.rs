@@ -3,8 +3,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::chat::WordOr;
-use crate::json::{Count, Ignored, Str, json_object};
+use crate::json::{Count, Ignored, Str, WordOr, json_object};
 
 json_object! {
     /// A request.
@@ -37,10 +36,11 @@ json_object! {
         text = "text": Str<'a>,
         thought = "thought": bool,
         thought_signature = "thoughtSignature" | "thought_signature": Str<'a>,
-        inline_data = "inlineData" | "inline_data": Blob<'a>,
-        file_data = "fileData" | "file_data": Blob<'a>,
-        function_call = "functionCall" | "function_call": FunctionCall<'a>,
-        function_response = "functionResponse" | "function_response": FunctionResponse<'a>,
+        // Parts are moved about a good deal, and most are text: what is rare and large lies apart.
+        inline_data = "inlineData" | "inline_data": Box<Blob<'a>>,
+        file_data = "fileData" | "file_data": Box<Blob<'a>>,
+        function_call = "functionCall" | "function_call": Box<FunctionCall<'a>>,
+        function_response = "functionResponse" | "function_response": Box<FunctionResponse<'a>>,
         executable_code = "executableCode" | "executable_code": Ignored,
         code_execution_result = "codeExecutionResult" | "code_execution_result": Ignored,
         tool_call = "toolCall" | "tool_call": Ignored,

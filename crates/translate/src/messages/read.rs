@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 
 use super::shapes::{
-    Block, Body, Message, OutputConfig, Source as RawSource, SourceOrText, Thinking,
-    Tool as RawTool, ToolChoice as RawChoice,
+    Block, Body, Message, OutputConfig, Source as RawSource, Thinking, Tool as RawTool,
+    ToolChoice as RawChoice,
 };
 use crate::api::Api;
 use crate::ir::{
     Depth, Effort, Media, Output, Part, Reasoning, Request, Role, Source, Tool, ToolCall,
     ToolChoice, ToolResult,
 };
-use crate::json::{OneOrMany, Str, read_object, static_json};
+use crate::json::{OneOrMany, Str, WordOr, read_object, static_json};
 use crate::losses::Refusal;
 use crate::rules::Field;
 use crate::seal::{Seal, SealKind};
@@ -215,9 +215,9 @@ fn read_block<'a>(
 
 fn read_source<'a>(
     request: &mut Request<'a>,
-    source: Option<SourceOrText<'a>>,
+    source: Option<WordOr<'a, RawSource<'a>>>,
 ) -> Result<Option<Source<'a>>, Refusal> {
-    let Some(SourceOrText::Source(source)) = source else {
+    let Some(WordOr::Object(source)) = source else {
         return Err(Refusal::shape(Api::Messages, "a block has no `source`"));
     };
     let RawSource {
@@ -261,12 +261,12 @@ fn joined_text<'a>(content: Option<OneOrMany<'a, Block<'a>>>) -> Str<'a> {
 
 /// A search result as text: no other API has a place for one.
 fn search_result<'a>(
-    source: Option<SourceOrText<'a>>,
+    source: Option<WordOr<'a, RawSource<'a>>>,
     title: Option<Str<'a>>,
     content: Option<OneOrMany<'a, Block<'a>>>,
 ) -> Str<'a> {
     let source = match source {
-        Some(SourceOrText::Text(source)) => source,
+        Some(WordOr::Word(source)) => source,
         _ => Str::default(),
     };
     let (title, text) = (title.unwrap_or_default(), joined_text(content));

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::json::{Count, Ignored, OneOrMany, Str, json_object};
+use crate::json::{Count, Ignored, OneOrMany, Str, WordOr, json_object};
 
 json_object! {
     /// A request.
@@ -49,7 +49,8 @@ json_object! {
         thinking = "thinking": Str<'a>,
         signature = "signature": Str<'a>,
         data = "data": Str<'a>,
-        source = "source": SourceOrText<'a>,
+        // Of search results it is a plain text.
+        source = "source": WordOr<'a, Source<'a>>,
         title = "title": Str<'a>,
         context = "context": Str<'a>,
         id = "id": Str<'a>,
@@ -74,26 +75,6 @@ json_object! {
         url = "url": Str<'a>,
         file_id = "file_id": Str<'a>,
         content = "content": OneOrMany<'a, Block<'a>>,
-    }
-}
-
-/// A source; of search results it is a plain text.
-#[derive(Clone, Debug)]
-pub(crate) enum SourceOrText<'a> {
-    Source(Box<Source<'a>>),
-    Text(Str<'a>),
-}
-
-impl<'de: 'a, 'a> serde::Deserialize<'de> for SourceOrText<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error as _;
-        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
-        if raw.starts_with('"') {
-            serde_json::from_str(raw).map(Self::Text)
-        } else {
-            serde_json::from_str(raw).map(|source| Self::Source(Box::new(source)))
-        }
-        .map_err(D::Error::custom)
     }
 }
 

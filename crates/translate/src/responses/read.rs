@@ -7,9 +7,9 @@ use super::shapes::{
     Body, Item, Reasoning as RawReasoning, TextConfig, Tool as RawTool, ToolChoice as RawChoice,
 };
 use crate::api::Api;
-use crate::chat::{WordOr, read_choice_word, read_effort};
+use crate::chat::{read_choice_word, read_effort};
 use crate::ir::{Depth, Output, Part, Reasoning, Request, Role, Tool, ToolChoice, ToolResult};
-use crate::json::{OneOrMany, read_object};
+use crate::json::{OneOrMany, WordOr, read_object};
 use crate::losses::Refusal;
 use crate::rules::Field;
 

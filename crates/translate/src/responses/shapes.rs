@@ -2,8 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::chat::WordOr;
-use crate::json::{Count, Ignored, OneOrMany, Str, json_object};
+use crate::json::{Count, Ignored, OneOrMany, Str, WordOr, json_object};
 
 json_object! {
     /// A request.
