@@ -25,19 +25,18 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer<'_>, Failure> {
     }
     let id = answer.id.unwrap_or_default();
     let parts = read_message(choice.message.unwrap_or_default(), &id);
-    let has_calls = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
-    let has_refusal = parts.iter().any(|part| matches!(part, Part::Refusal(_)));
     let stop = read_stop(choice.finish_reason.as_deref());
     Ok(Answer {
         id,
         model: answer.model.unwrap_or_default(),
         parts,
-        stop: stop.with_calls(has_calls).with_refusal(has_refusal),
+        stop,
         usage: answer
             .usage
             .map(|usage| read_usage(&usage))
             .unwrap_or_default(),
-    })
+    }
+    .with_told_stop())
 }
 
 fn read_message<'a>(message: Message<'a>, answer_id: &str) -> Vec<Part<'a>> {
@@ -110,6 +109,7 @@ pub(super) fn read_usage(usage: &shapes::Usage<'_>) -> Usage {
 
 /// Writes the answer for a client.
 pub(crate) fn write_answer(answer: &Answer<'_>, settings: &Settings<'_>, out: &mut Vec<u8>) {
+    let has_refusal = answer.has_refusal();
     object(out, |completion| {
         completion
             .put("id", settings.id(&answer.id))
@@ -122,7 +122,7 @@ pub(crate) fn write_answer(answer: &Answer<'_>, settings: &Settings<'_>, out: &m
                     .put("index", 0_u64)
                     .object("message", |message| write_message(answer, message))
                     .null("logprobs")
-                    .put("finish_reason", finish_reason(&answer.stop));
+                    .put("finish_reason", finish_reason(&answer.stop, has_refusal));
             });
         });
         completion.object("usage", |usage| write_usage(&answer.usage, usage));
@@ -192,8 +192,10 @@ pub(super) fn write_detail(text: Option<&str>, seal: &Seal<'_>, details: &mut Ar
     });
 }
 
-pub(super) const fn finish_reason(stop: &Stop<'_>) -> &'static str {
+/// An answer declined in words of its own is whole; SDKs take `content_filter` for a failure.
+pub(super) const fn finish_reason(stop: &Stop<'_>, has_refusal: bool) -> &'static str {
     match stop {
+        Stop::Refusal if has_refusal => "stop",
         Stop::EndTurn | Stop::Sequence(_) | Stop::Pause => "stop",
         Stop::MaxTokens | Stop::ContextWindow => "length",
         Stop::ToolUse => "tool_calls",

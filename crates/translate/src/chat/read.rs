@@ -116,6 +116,8 @@ fn read_message<'a>(request: &mut Request<'a>, message: Message<'a>) -> Result<(
     request.losses.unknown("messages[].", &message.unknown);
     request.fields.note(Field::Name, message.name.as_ref());
     request.fields.note(Field::Audio, message.audio.as_ref());
+    let annotations = message.annotations.as_deref().unwrap_or_default();
+    request.fields.note(Field::Citations, annotations.first());
     if message.function_call.is_some() {
         return Err(Refusal::shape(
             API,

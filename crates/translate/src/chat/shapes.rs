@@ -65,6 +65,7 @@ json_object! {
         tool_call_id = "tool_call_id": Str<'a>,
         function_call = "function_call": Ignored,
         audio = "audio": Ignored,
+        annotations = "annotations": Vec<Ignored>,
         reasoning_content = "reasoning_content": Str<'a>,
         // OpenRouter's name for the same.
         reasoning = "reasoning": Str<'a>,

@@ -18,6 +18,7 @@ pub(crate) struct StreamWriter {
     part: Part,
     /// The number of the next call; calls are counted alone.
     calls: u64,
+    has_refusal: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,7 @@ impl StreamWriter {
     }
 
     fn open(&mut self, part: &PartKind<'_>, out: &mut Vec<u8>) {
+        self.has_refusal |= *part == PartKind::Refusal;
         self.part = match part {
             PartKind::Text => Part::Text,
             PartKind::Refusal => Part::Refusal,
@@ -129,7 +131,7 @@ impl StreamWriter {
     }
 
     fn end(&self, stop: &Stop<'_>, usage: &Usage, settings: &Settings<'_>, out: &mut Vec<u8>) {
-        self.chunk(Some(finish_reason(stop)), |_| {}, out);
+        self.chunk(Some(finish_reason(stop, self.has_refusal)), |_| {}, out);
         if settings.stream_usage {
             out.extend_from_slice(&self.head);
             out.extend_from_slice(br#"[],"usage":"#);

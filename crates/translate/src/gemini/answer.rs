@@ -34,15 +34,15 @@ pub(crate) fn read_answer<'a>(
         (None, Some(_)) => (Vec::new(), Stop::Refusal),
         (None, None) => return Err(Failure::unreadable()),
     };
-    let has_calls = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
     let usage = response.usage_metadata.map(|usage| read_usage(&usage));
     Ok(Answer {
         id,
         model: response.model_version.unwrap_or_default(),
         parts,
-        stop: stop.with_calls(has_calls),
+        stop,
         usage: usage.unwrap_or_default(),
-    })
+    }
+    .with_told_stop())
 }
 
 fn read_parts<'a>(candidate: Candidate<'a>, answer_id: &str) -> Result<Vec<Part<'a>>, Failure> {

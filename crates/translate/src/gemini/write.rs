@@ -25,11 +25,15 @@ pub(crate) fn write_request(
     object(out, |body| {
         write_system(request, body);
         body.array("contents", |contents| {
-            for (role, parts) in request.dialogue() {
+            for (role, mut parts) in request.dialogue() {
+                parts.retain(|part| is_kept(part, losses));
+                if parts.is_empty() {
+                    continue;
+                }
                 contents.object(|content| match role {
                     Role::Assistant => {
                         content.put("role", "model");
-                        content.array("parts", |list| write_model(&parts, target, losses, list));
+                        content.array("parts", |list| write_model(&parts, target, list));
                     }
                     Role::User | Role::System => {
                         content.put("role", "user");
@@ -89,7 +93,7 @@ fn write_user(parts: &[&Part<'_>], names: &Names<'_>, list: &mut Array<'_>) {
     let shown = results().flat_map(media_of);
     for part in shown.chain(parts.iter().copied()) {
         match part {
-            Part::Text(text) | Part::Refusal(text) if !text.is_empty() => list.object(|object| {
+            Part::Text(text) | Part::Refusal(text) => list.object(|object| {
                 object.put("text", text);
             }),
             Part::Image(media) | Part::Document(media) => {
@@ -158,39 +162,45 @@ fn guessed_type(url: &str) -> Option<&'static str> {
         .map(|(_, kind)| *kind)
 }
 
+/// A message without any part is refused upstream. Reasoning goes back to its maker only; what is not
+/// sealed is of no use to it.
+fn is_kept(part: &Part<'_>, losses: &mut Losses) -> bool {
+    match part {
+        Part::Text(text) | Part::Refusal(text) => !text.is_empty(),
+        Part::Reasoning { seal, .. } => {
+            let own = seal.as_ref().filter(|seal| seal.kind == SealKind::Gemini);
+            if own.is_none() {
+                losses.dropped(Field::ForeignReasoning);
+            }
+            own.is_some_and(|seal| !seal.data.is_empty())
+        }
+        _ => true,
+    }
+}
+
 /// The model's parts. State that it sealed goes back to it: with the call it came with, or alone.
-fn write_model(
-    parts: &[&Part<'_>],
-    target: &Target<'_>,
-    losses: &mut Losses,
-    list: &mut Array<'_>,
-) {
+fn write_model(parts: &[&Part<'_>], target: &Target<'_>, list: &mut Array<'_>) {
     let mut first_call = true;
     let mut signature = None;
     for (at, part) in parts.iter().enumerate() {
         match part {
-            Part::Text(text) | Part::Refusal(text) if !text.is_empty() => list.object(|object| {
+            Part::Text(text) | Part::Refusal(text) => list.object(|object| {
                 object.put("text", text);
             }),
             Part::Reasoning { text, seal } => {
-                let own = seal.as_ref().filter(|seal| seal.kind == SealKind::Gemini);
-                let data = own.map(|seal| &seal.data).filter(|data| !data.is_empty());
-                let next = parts.get(at + 1);
-                match data {
+                let data = seal.as_ref().map(|seal| &seal.data);
+                if text.is_empty() && is_unsealed_call(parts.get(at + 1)) {
                     // Of a call that could not carry it in the client's API.
-                    Some(data) if text.is_empty() && is_unsealed_call(next) => {
-                        signature = Some(data);
-                    }
-                    Some(data) => list.object(|object| {
-                        object.put("text", text);
-                        if !text.is_empty() {
-                            object.put("thought", true);
-                        }
-                        object.put("thoughtSignature", data);
-                    }),
-                    None if own.is_some() => {}
-                    None => losses.dropped(Field::ForeignReasoning),
+                    signature = data;
+                    continue;
                 }
+                list.object(|object| {
+                    object.put("text", text);
+                    if !text.is_empty() {
+                        object.put("thought", true);
+                    }
+                    object.maybe("thoughtSignature", data);
+                });
             }
             Part::ToolCall(call) => {
                 let own = call

@@ -14,6 +14,30 @@ pub(crate) struct Answer<'a> {
     pub(crate) usage: Usage,
 }
 
+impl Answer<'_> {
+    /// Whether the model declined in words of its own.
+    pub(crate) fn has_refusal(&self) -> bool {
+        self.parts
+            .iter()
+            .any(|part| matches!(part, Part::Refusal(_)))
+    }
+
+    fn has_calls(&self) -> bool {
+        self.parts
+            .iter()
+            .any(|part| matches!(part, Part::ToolCall(_)))
+    }
+
+    /// The answer with the reason to stop that its parts tell, where the API has none for them.
+    pub(crate) fn with_told_stop(mut self) -> Self {
+        let stop = std::mem::take(&mut self.stop);
+        self.stop = stop
+            .with_calls(self.has_calls())
+            .with_refusal(self.has_refusal());
+        self
+    }
+}
+
 /// Why the model stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Stop<'a> {

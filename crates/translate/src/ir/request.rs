@@ -217,7 +217,7 @@ impl<'a> Request<'a> {
             .filter(|turn| turn.role == Role::System)
             .flat_map(|turn| &turn.parts)
             .filter_map(|part| match part {
-                Part::Text(text) if !text.is_empty() => Some(text),
+                Part::Text(text) if !text.trim().is_empty() => Some(text),
                 _ => None,
             })
     }

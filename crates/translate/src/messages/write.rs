@@ -120,10 +120,10 @@ fn write_messages(request: &Request<'_>, messages: &mut Array<'_>, losses: &mut 
     }
 }
 
-/// Empty texts are refused upstream; reasoning goes back to its maker only, whole or not at all.
+/// Blank texts are refused upstream; reasoning goes back to its maker only, whole or not at all.
 fn is_kept(part: &Part<'_>, losses: &mut Losses) -> bool {
     match part {
-        Part::Text(text) | Part::Refusal(text) => !text.is_empty(),
+        Part::Text(text) | Part::Refusal(text) => !text.trim().is_empty(),
         Part::Reasoning { seal, .. } => {
             let kind = seal.as_ref().map(|seal| seal.kind);
             let is_own = matches!(kind, Some(SealKind::Anthropic | SealKind::Redacted));
@@ -221,8 +221,10 @@ fn write_result(result: &ToolResult<'_>, block: &mut Object<'_>) {
             block.put("content", text);
         }
         parts => {
+            let is_blank =
+                |part: &&Part<'_>| matches!(part, Part::Text(text) if text.trim().is_empty());
             block.array("content", |content| {
-                for part in parts {
+                for part in parts.iter().filter(|part| !is_blank(part)) {
                     write_part(part, content);
                 }
             });

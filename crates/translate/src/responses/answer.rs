@@ -25,18 +25,17 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer<'_>, Failure> {
     for item in output {
         read_item(item, &mut parts);
     }
-    let has_calls = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
-    let has_refusal = parts.iter().any(|part| matches!(part, Part::Refusal(_)));
     Ok(Answer {
         id: response.id.unwrap_or_default(),
         model: response.model.unwrap_or_default(),
         parts,
-        stop: stop.with_calls(has_calls).with_refusal(has_refusal),
+        stop,
         usage: response
             .usage
             .map(|usage| read_usage(&usage))
             .unwrap_or_default(),
-    })
+    }
+    .with_told_stop())
 }
 
 /// Why the answer stopped; an error for one that is not over.
@@ -103,10 +102,7 @@ pub(super) fn read_usage(usage: &RawUsage<'_>) -> Usage {
 
 /// Writes the answer for a client.
 pub(crate) fn write_answer(answer: &Answer<'_>, settings: &Settings<'_>, out: &mut Vec<u8>) {
-    let has_refusal = answer
-        .parts
-        .iter()
-        .any(|part| matches!(part, Part::Refusal(_)));
+    let has_refusal = answer.has_refusal();
     let head = Head {
         id: settings.id(&answer.id),
         model: settings.model(&answer.model),
