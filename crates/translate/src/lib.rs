@@ -5,6 +5,9 @@
 //! ([`translate_answer`]), as a stream ([`StreamTranslator`]) or as an error ([`Failure`]). Embeddings
 //! have a way of their own ([`EmbeddingRequest`], [`translate_embeddings`]).
 //!
+//! Between equal APIs a body passes untouched, but for what another API sealed
+//! ([`without_foreign_state`]).
+//!
 //! All of it goes through one typed intermediate form (`ir`), which belongs to no API: each API is a
 //! reader into it and a writer out of it. What has no counterpart is dropped or refused by one table
 //! ([`rules`]), and said: nothing is silently wrong.
@@ -18,6 +21,7 @@ mod chat;
 mod embeddings;
 mod error;
 mod flow;
+mod foreign;
 mod gemini;
 mod ir;
 mod json;
@@ -38,7 +42,7 @@ pub use embeddings::{
     EmbeddingApi, EmbeddingRequest, EmbeddingSettings, VectorEncoding, translate_embeddings,
 };
 pub use error::Failure;
+pub use foreign::without_foreign_state;
 pub use losses::{Fate, Loss, Losses, Refusal};
 pub use request::{ClientRequest, Translated};
-pub use seal::carries_foreign_state;
 pub use stream::StreamTranslator;

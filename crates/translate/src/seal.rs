@@ -145,12 +145,15 @@ impl<'a> Seal<'a> {
     }
 }
 
-/// Whether a body carries state that another API made. Such a body must not pass untouched even
-/// between equal dialects: translated, it loses what its receiver could not read.
-#[must_use]
-pub fn carries_foreign_state(body: &[u8]) -> bool {
+/// Whether a body may carry state that another API made: whether the mark is anywhere in it.
+pub(crate) fn carries_foreign_state(body: &[u8]) -> bool {
     let holds = |mark: &str| memchr::memmem::find(body, mark.as_bytes()).is_some();
     holds(MARK) || holds(MARK_BASE64)
+}
+
+/// Whether a slot holds another API's state.
+pub(crate) fn is_marked(slot: &str) -> bool {
+    slot.starts_with(MARK) || slot.starts_with(MARK_BASE64)
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ mod util;
 
 use std::sync::LazyLock;
 
-use keypool_translate::{Api, ClientRequest, Failure, StreamTranslator, translate_answer};
+use keypool_translate::{
+    Api, ClientRequest, Failure, StreamTranslator, translate_answer, without_foreign_state,
+};
 use proptest::prelude::*;
 use util::{Fixture, events, fixtures, settings, target, translate};
 
@@ -168,6 +170,7 @@ fn feed(bytes: &[u8]) {
                 let _ = request.write(&target(b));
             }
             let _ = translate_answer(&settings(a, b), bytes);
+            let _ = without_foreign_state(a, bytes);
             let mut translator = StreamTranslator::new(&settings(a, b));
             let mut out = Vec::new();
             translator.event(bytes, &mut out);

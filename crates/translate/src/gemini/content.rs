@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::NO_SIGNATURE;
 use super::shapes::{Blob, FunctionCall, FunctionResponse, Part as RawPart};
 use crate::ir::{Media, Part, Request, Role, Source, ToolCall, ToolResult};
-use crate::json::{Str, static_json};
+use crate::json::{Str, members, static_json};
 use crate::rules::Field;
 use crate::seal::{Seal, SealKind};
 
@@ -183,7 +183,7 @@ fn read_result<'a>(
 /// A result as text, and whether it is a failure. By convention `output` or `result` holds the
 /// result and `error` the failure; any other object is carried as JSON.
 fn result_text(response: &RawValue) -> (Str<'_>, bool) {
-    let members = super::schema::members(response).unwrap_or_default();
+    let members = members(response.get()).unwrap_or_default();
     match members.as_slice() {
         [(name, value)] if matches!(&**name, "output" | "result") => (plain_text(value), false),
         [(name, value)] if &**name == "error" => (plain_text(value), true),

@@ -5,11 +5,9 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::json::{Array, Json, Object, Str, array, object};
+use crate::json::{Array, Json, Object, Str, array, members, object};
 
 /// The schema as JSON Schema. One that cannot be read is carried as it is.
 pub(super) fn to_json_schema(schema: &RawValue) -> Json<'_> {
@@ -19,44 +17,10 @@ pub(super) fn to_json_schema(schema: &RawValue) -> Json<'_> {
     RawValue::from_string(json).map_or(Cow::Borrowed(schema), Cow::Owned)
 }
 
-/// The members of an object, in order.
-struct Members<'a>(Vec<(Str<'a>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Vec<(Str<'de>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
-        }
-
-        deserializer.deserialize_map(MembersVisitor).map(Members)
-    }
-}
-
-/// The members of an object, in order.
-pub(super) fn members<'a>(
-    json: &'a RawValue,
-) -> Result<Vec<(Str<'a>, &'a RawValue)>, serde_json::Error> {
-    serde_json::from_str::<Members<'a>>(json.get()).map(|members| members.0)
-}
-
 /// A schema, a list of schemas, or a value that is carried.
 fn write_value(json: &str, out: &mut Vec<u8>) {
-    if let Ok(Members(members)) = serde_json::from_str(json) {
-        object(out, |schema| write_schema(&members, schema));
+    if let Ok(all) = members(json) {
+        object(out, |schema| write_schema(&all, schema));
     } else if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(json) {
         array(out, |items: &mut Array<'_>| {
             for item in list {
@@ -68,11 +32,11 @@ fn write_value(json: &str, out: &mut Vec<u8>) {
     }
 }
 
-fn write_schema(members: &[(Str<'_>, &RawValue)], schema: &mut Object<'_>) {
-    let is_nullable = members
+fn write_schema(all: &[(Str<'_>, &RawValue)], schema: &mut Object<'_>) {
+    let is_nullable = all
         .iter()
         .any(|(name, value)| &**name == "nullable" && value.get() == "true");
-    for (name, value) in members {
+    for (name, value) in all {
         match &**name {
             "nullable" | "propertyOrdering" | "property_ordering" => {}
             "type" => {
@@ -86,7 +50,7 @@ fn write_schema(members: &[(Str<'_>, &RawValue)], schema: &mut Object<'_>) {
                 }
             }
             "properties" | "defs" | "$defs" => schema.member(name, |out| {
-                let Ok(Members(properties)) = serde_json::from_str(value.get()) else {
+                let Ok(properties) = members(value.get()) else {
                     return out.extend_from_slice(value.get().as_bytes());
                 };
                 object(out, |object| {

@@ -5,7 +5,7 @@ mod read;
 mod write;
 
 pub(crate) use read::{
-    Count, Ignored, Json, OneOrMany, Str, WordOr, json_object, owned_json, read_object, skip_value,
-    static_json,
+    Count, Ignored, Json, OneOrMany, Str, WordOr, json_object, members, owned_json, read_object,
+    skip_value, static_json,
 };
 pub(crate) use write::{Array, Object, array, object, string};

@@ -221,6 +221,29 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
+/// The members of an object, in order, each value as it is written.
+pub(crate) fn members(json: &str) -> Result<Vec<(Str<'_>, &RawValue)>, serde_json::Error> {
+    struct MembersVisitor;
+
+    impl<'de> Visitor<'de> for MembersVisitor {
+        type Value = Vec<(Str<'de>, &'de RawValue)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = map.next_entry()? {
+                members.push(member);
+            }
+            Ok(members)
+        }
+    }
+
+    serde_json::Deserializer::from_str(json).deserialize_map(MembersVisitor)
+}
+
 /// Reads one JSON object, which must fill the whole text.
 ///
 /// Serde would fill a struct from an array, too; white space before the object is skipped, since
