@@ -181,3 +181,19 @@ fn feed(bytes: &[u8]) {
         }
     }
 }
+
+#[test]
+fn an_end_marker_without_a_reason_to_stop_is_no_clean_end() {
+    let mut streams = fixtures("streams").into_iter();
+    let is_text = |stream: &Fixture| stream.api == Api::Messages && stream.name == "text";
+    let stream = streams.find(is_text).unwrap();
+    let mut all = events(&stream.bytes);
+    all.retain(|event| !String::from_utf8_lossy(event).contains("message_delta"));
+    for to in Api::ALL {
+        let (translator, text) = translate(&settings(Api::Messages, to), &all);
+        assert!(
+            translator.has_failed() && ends_with_error(to, &text),
+            "{text}"
+        );
+    }
+}
