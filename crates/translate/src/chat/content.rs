@@ -7,23 +7,26 @@ use crate::json::{OneOrMany, Str, WordOr};
 use crate::losses::Refusal;
 use crate::rules::Field;
 
-/// Content as parts: a plain string is a text part.
-pub(super) fn parts_of<'a>(
+/// Content as parts: a plain string is one text.
+pub(super) fn read_parts<'a>(
+    request: &mut Request<'a>,
     content: Option<OneOrMany<'a, ContentPart<'a>>>,
-) -> Vec<ContentPart<'a>> {
+) -> Result<Vec<Part<'a>>, Refusal> {
     match content {
-        None | Some(OneOrMany::Other) => Vec::new(),
-        Some(OneOrMany::Many(parts)) => parts,
-        Some(OneOrMany::One(text)) => vec![ContentPart {
-            kind: Some("text".into()),
-            text: Some(text),
-            ..ContentPart::default()
-        }],
+        None | Some(OneOrMany::Other) => Ok(Vec::new()),
+        Some(OneOrMany::One(text)) => Ok(vec![Part::Text(text)]),
+        Some(OneOrMany::Many(many)) => {
+            let mut parts = Vec::with_capacity(many.len());
+            for part in many {
+                parts.extend(read_part(request, part)?);
+            }
+            Ok(parts)
+        }
     }
 }
 
 /// A part; `None` if it cannot be carried, which is noted then.
-pub(super) fn read_part<'a>(
+fn read_part<'a>(
     request: &mut Request<'a>,
     part: ContentPart<'a>,
 ) -> Result<Option<Part<'a>>, Refusal> {
@@ -59,7 +62,7 @@ pub(super) fn read_part<'a>(
             let source = read_data_uri(url);
             Part::Image(Media { source, name: None })
         }
-        "file" => return Ok(read_file(request, part.file.unwrap_or_default())),
+        "file" => return Ok(read_file(request, *part.file.unwrap_or_default())),
         "input_audio" => {
             request.fields.add(Field::Audio);
             return Ok(None);

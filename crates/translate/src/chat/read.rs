@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::content::{parts_of, read_part};
+use super::content::read_parts;
 use super::shapes::{
-    Arguments, Body, ContentPart, Function, Message, ReasoningDetail, ResponseFormat,
-    Tool as RawTool, ToolCall as RawCall, ToolChoice as RawChoice,
+    Arguments, Body, Function, Message, ReasoningDetail, ResponseFormat, Tool as RawTool,
+    ToolCall as RawCall, ToolChoice as RawChoice,
 };
 use crate::api::Api;
 use crate::ir::{
@@ -126,23 +126,24 @@ fn read_message<'a>(request: &mut Request<'a>, message: Message<'a>) -> Result<(
     }
     match message.role.as_deref() {
         Some("system" | "developer") => {
-            for part in parts_of(message.content) {
-                match read_part(request, part)? {
-                    Some(Part::Text(text)) => request.push_system(text),
-                    Some(_) => request.find(Field::UnknownContent, "media in `system`"),
-                    None => {}
+            for part in read_parts(request, message.content)? {
+                match part {
+                    Part::Text(text) => request.push_system(text),
+                    _ => request.find(Field::UnknownContent, "media in `system`"),
                 }
             }
             Ok(())
         }
-        Some("user") => read_content(request, Role::User, message.content),
+        Some("user") => {
+            let parts = read_parts(request, message.content)?;
+            request.push_all(Role::User, parts);
+            Ok(())
+        }
         Some("assistant") => read_assistant(request, message),
         Some("tool") => {
-            let mut content = Vec::new();
-            for part in parts_of(message.content) {
-                if let Some(part) = read_part(request, part)? {
-                    content.push(part);
-                }
+            let content = read_parts(request, message.content)?;
+            if content.iter().any(is_media) {
+                request.fields.add(Field::ToolResultMedia);
             }
             let id = message.tool_call_id.unwrap_or_default();
             let result = ToolResult {
@@ -166,7 +167,11 @@ fn read_assistant<'a>(request: &mut Request<'a>, message: Message<'a>) -> Result
     for part in reasoning_parts(message.reasoning_details.unwrap_or_default(), shown) {
         request.push(role, part);
     }
-    read_content(request, role, message.content)?;
+    let parts = read_parts(request, message.content)?;
+    if parts.iter().any(is_media) {
+        request.fields.add(Field::AssistantMedia);
+    }
+    request.push_all(role, parts);
     if let Some(refusal) = message.refusal {
         request.push(role, Part::Refusal(refusal));
     }
@@ -266,20 +271,8 @@ pub(crate) fn read_arguments(text: Str<'_>) -> (Json<'_>, bool) {
     }
 }
 
-fn read_content<'a>(
-    request: &mut Request<'a>,
-    role: Role,
-    content: Option<OneOrMany<'a, ContentPart<'a>>>,
-) -> Result<(), Refusal> {
-    for part in parts_of(content) {
-        if let Some(part) = read_part(request, part)? {
-            if role != Role::User && matches!(part, Part::Image(_) | Part::Document(_)) {
-                request.fields.add(Field::AssistantMedia);
-            }
-            request.push(role, part);
-        }
-    }
-    Ok(())
+fn is_media(part: &Part<'_>) -> bool {
+    matches!(part, Part::Image(_) | Part::Document(_))
 }
 
 fn read_tool<'a>(request: &mut Request<'a>, tool: RawTool<'a>) -> Result<(), Refusal> {

@@ -90,7 +90,7 @@ json_object! {
         text = "text": Str<'a>,
         refusal = "refusal": Str<'a>,
         image_url = "image_url": WordOr<'a, ImageUrl<'a>>,
-        file = "file": Attachment<'a>,
+        file = "file": Box<Attachment<'a>>,
         input_audio = "input_audio": Ignored,
         cache_control = "cache_control": Ignored,
         prompt_cache_breakpoint = "prompt_cache_breakpoint": Ignored,

@@ -170,6 +170,15 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Adds several parts, as [`Self::push`] does.
+    pub(crate) fn push_all(&mut self, role: Role, mut parts: Vec<Part<'a>>) {
+        match self.turns.last_mut() {
+            _ if parts.is_empty() => {}
+            Some(turn) if turn.role == role => turn.parts.append(&mut parts),
+            _ => self.turns.push(Turn { role, parts }),
+        }
+    }
+
     /// Adds instructions where they stand.
     pub(crate) fn push_system(&mut self, text: Str<'a>) {
         let is_late = self.turns.iter().any(|turn| turn.role != Role::System);

@@ -113,15 +113,38 @@ fn read_message<'a>(request: &mut Request<'a>, message: Message<'a>) -> Result<(
             ));
         }
     };
-    for block in blocks_of(message.content) {
-        note_block(request, &block);
-        match read_block(request, role, block)? {
-            Some(Part::Text(text)) if role == Role::System => request.push_system(text),
-            Some(part) => request.push(role, part),
-            None => {}
+    let parts = read_parts(request, role, message.content)?;
+    if role != Role::System {
+        request.push_all(role, parts);
+        return Ok(());
+    }
+    for part in parts {
+        match part {
+            Part::Text(text) => request.push_system(text),
+            _ => request.find(Field::UnknownContent, "media in `system`"),
         }
     }
     Ok(())
+}
+
+/// Content as parts: a plain string is one text.
+fn read_parts<'a>(
+    request: &mut Request<'a>,
+    role: Role,
+    content: Option<OneOrMany<'a, Block<'a>>>,
+) -> Result<Vec<Part<'a>>, Refusal> {
+    match content {
+        None | Some(OneOrMany::Other) => Ok(Vec::new()),
+        Some(OneOrMany::One(text)) => Ok(vec![Part::Text(text)]),
+        Some(OneOrMany::Many(blocks)) => {
+            let mut parts = Vec::with_capacity(blocks.len());
+            for block in blocks {
+                note_block(request, &block);
+                parts.extend(read_block(request, role, block)?);
+            }
+            Ok(parts)
+        }
+    }
 }
 
 fn read_block<'a>(
@@ -151,18 +174,14 @@ fn read_block<'a>(
             if is_error {
                 request.fields.add(Field::ToolResultError);
             }
-            let mut content = Vec::new();
-            for block in blocks_of(block.content) {
-                note_block(request, &block);
-                if let Some(part) = read_block(request, Role::User, block)? {
-                    match part {
-                        Part::Text(_) => {}
-                        Part::Image(_) | Part::Document(_) => {
-                            request.fields.add(Field::ToolResultMedia);
-                        }
-                        _ => request.find(Field::UnknownContent, "tool_result.content"),
+            let content = read_parts(request, Role::User, block.content)?;
+            for part in &content {
+                match part {
+                    Part::Text(_) => {}
+                    Part::Image(_) | Part::Document(_) => {
+                        request.fields.add(Field::ToolResultMedia);
                     }
-                    content.push(part);
+                    _ => request.find(Field::UnknownContent, "tool_result.content"),
                 }
             }
             Part::ToolResult(ToolResult {
