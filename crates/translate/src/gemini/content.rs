@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use serde_json::value::RawValue;
 
 use super::NO_SIGNATURE;
-use super::shapes::{Blob, FunctionCall, FunctionResponse, Part as RawPart};
+use super::shapes::{Blob, FunctionCall, FunctionResponse, Outcome, Part as RawPart};
 use crate::ir::{Media, Part, Request, Role, Source, ToolCall, ToolResult};
 use crate::json::{Str, members, static_json};
 use crate::rules::Field;
@@ -183,17 +183,21 @@ fn read_result<'a>(
 /// A result as text, and whether it is a failure. By convention `output` or `result` holds the
 /// result and `error` the failure; any other object is carried as JSON.
 fn result_text(response: &RawValue) -> (Str<'_>, bool) {
+    // Nearly always a text alone; anything else fails here, or has members that are not known.
+    let outcome: Outcome<'_> = serde_json::from_str(response.get()).unwrap_or_default();
+    match (outcome.output, outcome.result, outcome.error) {
+        (Some(text), None, None) | (None, Some(text), None) if outcome.unknown.is_empty() => {
+            return (text, false);
+        }
+        (None, None, Some(text)) if outcome.unknown.is_empty() => return (text, true),
+        _ => {}
+    }
     let members = members(response.get()).unwrap_or_default();
     match members.as_slice() {
-        [(name, value)] if matches!(&**name, "output" | "result") => (plain_text(value), false),
-        [(name, value)] if &**name == "error" => (plain_text(value), true),
+        [(name, value)] if matches!(&**name, "output" | "result") => (value.get().into(), false),
+        [(name, value)] if &**name == "error" => (value.get().into(), true),
         _ => (response.get().into(), false),
     }
-}
-
-/// A text's own content; the JSON of what is no text.
-fn plain_text(value: &RawValue) -> Str<'_> {
-    serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().into())
 }
 
 /// Bytes or an address as image or document; `None` for what is not carried, which is noted then.

@@ -80,6 +80,15 @@ json_object! {
 }
 
 json_object! {
+    /// What a function gave back, where it is a text.
+    struct Outcome<'a> {
+        output = "output": Str<'a>,
+        result = "result": Str<'a>,
+        error = "error": Str<'a>,
+    }
+}
+
+json_object! {
     /// Functions that may be called; tools that Google runs are further members.
     struct Tool<'a> {
         function_declarations = "functionDeclarations" | "function_declarations":
