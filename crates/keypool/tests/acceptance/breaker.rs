@@ -259,6 +259,13 @@ async fn a_dead_key_stays_out_as_long_as_its_probes_fail() {
     while world.state(&dead).await != "unavailable" {
         world.ask(Api::Messages).await.assert_ok();
     }
+    // The probe that is made at once is over before the clock moves.
+    eventually("it was probed", async || {
+        let refusals =
+            &world.details("anthropic", &dead).await["metrics"]["upstreamStatuses"]["401"];
+        (*refusals == json!(2)).then_some(())
+    })
+    .await;
     // The clock began at midnight, and stands still but for this.
     let mut seconds = 0;
     for minutes in [1, 5, 30, 60, 60] {
