@@ -1,11 +1,15 @@
-//! What can be made to go wrong, and when.
+//! What can be made to go wrong.
+
+mod window;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use window::FaultWindow;
+
 use crate::Endpoint;
-use crate::config::{millis, names};
+use crate::config::millis;
 
 /// One way in which a provider fails. Written in JSON as `{"kind": "rate-limited", "retryAfter": "2"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,21 +77,46 @@ pub enum Fault {
     Hang,
     /// The connection is reset (TCP RST) instead of an answer. Over HTTP/2 that ends all its streams.
     ResetBeforeHead,
-    /// The connection is reset after so many events; an answer that is no stream, after half its body.
+    /// The connection is closed (TCP FIN) without a byte of an answer, as by a server that restarts.
+    CloseBeforeHead,
+    /// The connection is closed in the middle of the head.
+    HalfHead,
+    /// What comes is not HTTP; then the connection is closed.
+    GarbageHead,
+    /// The connection is reset after so many events; an answer that is no stream, after half its body,
+    /// or before its body with 0.
     ResetMidStream {
         /// Events sent before, whatever they carry.
         after_events: u64,
     },
-    /// The stream ends as if it were complete, without the dialect's last events.
+    /// The connection is closed there, without the end that its framing demands.
+    CloseMidStream {
+        /// As in [`Fault::ResetMidStream`].
+        after_events: u64,
+    },
+    /// The answer ends there as if it were complete, without the dialect's last events.
     TruncateStream {
-        /// Events sent before.
+        /// As in [`Fault::ResetMidStream`].
         after_events: u64,
     },
-    /// The stream stays open and silent.
+    /// The answer stays open and silent from there on. With 0, its head is all that comes.
     StallStream {
-        /// Events sent before.
+        /// As in [`Fault::ResetMidStream`].
         after_events: u64,
     },
+    /// A line begins there which goes on and on: 64 MiB of it, then silence.
+    EndlessLine {
+        /// As in [`Fault::ResetMidStream`].
+        after_events: u64,
+    },
+    /// Bytes that are neither JSON nor text stand there; the answer goes on behind them.
+    GarbageEvent {
+        /// As in [`Fault::ResetMidStream`].
+        after_events: u64,
+    },
+    /// The stream ends in good order but for its last event, by which clients tell that the answer is
+    /// complete. An answer that is no stream has none to lack.
+    NoEndMarker,
     /// The stream carries an error: with 0 events before it, as the first thing in a 200. An answer
     /// that is no stream gets the error's own status.
     StreamError {
@@ -103,6 +132,55 @@ pub enum Fault {
     HtmlGateway,
     /// The right answer under `content-type: text/html`.
     WrongContentType,
+    /// The right answer in one piece of JSON, though a stream was asked for.
+    NotStreamed,
+    /// The right answer in a content encoding, whether or not it was asked for.
+    Compressed {
+        /// Which one.
+        encoding: ContentEncoding,
+    },
+    /// Blanks come before the right answer, as from DeepSeek under load: blank lines before JSON,
+    /// comments before a stream.
+    KeepAlive {
+        /// How many; without end when absent, and then no answer comes.
+        #[serde(default)]
+        times: Option<u64>,
+        /// Time before each, and before the answer.
+        #[serde(with = "millis", rename = "everyMs")]
+        every: Duration,
+    },
+    /// The right answer in small pieces, cut without regard to events and letters.
+    Trickle {
+        /// The size of a piece; at least 1.
+        bytes: usize,
+        /// Time between two.
+        #[serde(with = "millis", rename = "delayMs")]
+        delay: Duration,
+    },
+}
+
+/// A content encoding, by its name in the `content-encoding` header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContentEncoding {
+    /// RFC 1952.
+    Gzip,
+    /// The zlib format of RFC 1950.
+    Deflate,
+    /// Brotli, RFC 7932.
+    Br,
+}
+
+impl ContentEncoding {
+    /// As it stands in the header.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Br => "br",
+        }
+    }
 }
 
 impl Fault {
@@ -173,119 +251,30 @@ impl Fault {
             | Self::Verbatim { .. }
             | Self::Hang
             | Self::ResetBeforeHead
+            | Self::CloseBeforeHead
+            | Self::HalfHead
+            | Self::GarbageHead
             | Self::Garbage
             | Self::HtmlGateway => true,
             Self::SlowHead { .. }
             | Self::SlowEvents { .. }
             | Self::ResetMidStream { .. }
+            | Self::CloseMidStream { .. }
             | Self::TruncateStream { .. }
             | Self::StallStream { .. }
+            | Self::EndlessLine { .. }
+            | Self::GarbageEvent { .. }
+            | Self::NoEndMarker
             | Self::StreamError { .. }
-            | Self::WrongContentType => false,
+            | Self::WrongContentType
+            | Self::NotStreamed
+            | Self::Compressed { .. }
+            | Self::KeepAlive { .. }
+            | Self::Trickle { .. } => false,
         }
     }
 
     fn touches(&self, endpoint: Endpoint) -> bool {
         endpoint.is_inference() || matches!(self, Self::Unauthorized)
-    }
-}
-
-/// A fault and when it strikes. Times count from the moment the window is set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct FaultWindow {
-    /// When the window opens.
-    #[serde(default, with = "millis", rename = "fromMs")]
-    pub from: Duration,
-    /// When it closes; never when absent.
-    #[serde(default, with = "millis::optional", rename = "untilMs")]
-    pub until: Option<Duration>,
-    /// It closes after so many faulty answers.
-    #[serde(default)]
-    pub requests: Option<u64>,
-    /// The share of requests that it strikes, 0.0 to 1.0, drawn by the seed.
-    #[serde(default = "whole")]
-    pub share: f64,
-    /// Strike the free endpoints (models, token counting) too, not only inference.
-    #[serde(default)]
-    pub everywhere: bool,
-    /// Strike only requests for these models; a `*` at the end stands for any rest. All when empty.
-    #[serde(default)]
-    pub models: Vec<String>,
-    /// What goes wrong.
-    pub fault: Fault,
-}
-
-fn whole() -> f64 {
-    1.0
-}
-
-impl FaultWindow {
-    /// From now on, for ever.
-    #[must_use]
-    pub fn always(fault: Fault) -> Self {
-        Self {
-            from: Duration::ZERO,
-            until: None,
-            requests: None,
-            share: whole(),
-            everywhere: false,
-            models: Vec::new(),
-            fault,
-        }
-    }
-
-    /// The next `requests` requests.
-    #[must_use]
-    pub fn next(requests: u64, fault: Fault) -> Self {
-        Self {
-            requests: Some(requests),
-            ..Self::always(fault)
-        }
-    }
-
-    /// From `from` until `until` after now.
-    #[must_use]
-    pub fn between(from: Duration, until: Duration, fault: Fault) -> Self {
-        Self {
-            from,
-            until: Some(until),
-            ..Self::always(fault)
-        }
-    }
-
-    /// Only a share of the requests, 0.0 to 1.0.
-    #[must_use]
-    pub fn share(mut self, share: f64) -> Self {
-        self.share = share;
-        self
-    }
-
-    /// Only requests for these models; a `*` at the end stands for any rest.
-    #[must_use]
-    pub fn for_models(mut self, models: &[&str]) -> Self {
-        self.models = models.iter().map(|&name| name.to_owned()).collect();
-        self
-    }
-
-    /// Whether it strikes a request that comes `elapsed` after it was set, having struck `struck`.
-    pub(crate) fn strikes(
-        &self,
-        elapsed: Duration,
-        struck: u64,
-        endpoint: Endpoint,
-        model: &str,
-    ) -> bool {
-        elapsed >= self.from
-            && self.until.is_none_or(|until| elapsed < until)
-            && self.requests.is_none_or(|requests| struck < requests)
-            && (self.everywhere || self.fault.touches(endpoint))
-            && (self.models.is_empty() || self.models.iter().any(|name| names(name, model)))
-    }
-}
-
-impl From<Fault> for FaultWindow {
-    fn from(fault: Fault) -> Self {
-        Self::always(fault)
     }
 }

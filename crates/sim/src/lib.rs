@@ -31,7 +31,7 @@ pub use config::{
     SimKey, Spread,
 };
 pub use dialect::{Dialect, Endpoint};
-pub use fault::{Fault, FaultWindow};
+pub use fault::{ContentEncoding, Fault, FaultWindow};
 pub use limits::{Algorithm, Dimension, Limits};
 pub use model::counters::{Counters, KeyCounters, OrganisationCounters};
 pub use server::{ReceivedRequest, Sim, SimServer, UnknownName};

@@ -18,6 +18,20 @@ pub(crate) struct Event {
     pub(crate) is_paced: bool,
 }
 
+impl Event {
+    /// An event that carries no output and does not wait.
+    pub(crate) fn plain(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            output_tokens: 0,
+            is_paced: false,
+        }
+    }
+}
+
+/// Neither JSON nor text.
+pub(crate) const GARBAGE: &[u8] = b"\x01\x02\xff\xfe no JSON }{";
+
 /// Writes the event that carries the `ordinal`-th piece of text.
 type Render = Box<dyn Fn(u64, &str) -> Bytes + Send>;
 
@@ -65,6 +79,11 @@ impl EventStream {
         })
     }
 
+    /// Leaves out the event by which clients tell that the answer is complete.
+    pub(crate) fn drop_end_marker(&mut self) {
+        self.epilogue.pop_back();
+    }
+
     fn chunk(&mut self) -> Event {
         let start = self.next_token;
         let end = start.saturating_add(self.chunk_tokens).min(self.tokens);
@@ -83,18 +102,13 @@ impl Iterator for EventStream {
     type Item = Event;
 
     fn next(&mut self) -> Option<Event> {
-        let plain = |bytes| Event {
-            bytes,
-            output_tokens: 0,
-            is_paced: false,
-        };
         if let Some(bytes) = self.prologue.pop_front() {
-            return Some(plain(bytes));
+            return Some(Event::plain(bytes));
         }
         if self.next_token < self.tokens {
             return Some(self.chunk());
         }
-        self.epilogue.pop_front().map(plain)
+        self.epilogue.pop_front().map(Event::plain)
     }
 }
 
@@ -111,6 +125,16 @@ pub(crate) fn named(name: &str, data: &str) -> Bytes {
 /// A `data:` line alone.
 pub(crate) fn unnamed(data: &str) -> Bytes {
     format!("data: {data}\n\n").into()
+}
+
+/// What should carry text and carries garbage.
+pub(crate) fn garbage_event(endpoint: Endpoint) -> Event {
+    let name: &[u8] = match endpoint {
+        Endpoint::Messages | Endpoint::CountTokens => b"event: content_block_delta\n",
+        Endpoint::Responses => b"event: response.output_text.delta\n",
+        Endpoint::ChatCompletions | Endpoint::Embeddings | Endpoint::Models(_) => b"",
+    };
+    Event::plain([name, b"data: ", GARBAGE, b"\n\n"].concat().into())
 }
 
 /// The event that tells of an error after `sent` other events.

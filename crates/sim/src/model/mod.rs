@@ -35,6 +35,7 @@ pub(crate) mod cache;
 pub(crate) mod charging;
 pub mod counters;
 mod faults;
+mod grant;
 mod headers;
 mod limiter;
 pub(crate) mod meters;
@@ -56,8 +57,9 @@ pub use crate::dialect::quota_headers::{Header, Quota};
 pub use crate::dialect::request::{CachePrefix, Request, VectorFormat};
 pub use crate::dialect::thinking::ThinkingSignature;
 pub use administration::{KeyIdentity, UnknownName};
+pub use grant::{Break, BreakKind, Grant, Oddity};
 pub use meters::Level;
-pub use reply::{Break, Credential, Ending, Grant, Reply, Ticket, Verdict};
+pub use reply::{Credential, Ending, Reply, Ticket, Verdict};
 
 use crate::dialect::errors;
 use crate::{AnswerConfig, ConfigError, Endpoint, Fault, SimConfig, SimTime};

@@ -3,10 +3,16 @@
 use std::time::Duration;
 
 use super::charging::Tariff;
-use super::{ProviderError, Request, Usage};
+use super::{Grant, ProviderError, Usage};
 use crate::dialect::errors;
 use crate::dialect::ids;
-use crate::{AnswerConfig, Dialect, Endpoint, Fault};
+use crate::{Dialect, Endpoint, Fault};
+
+/// A head that breaks off within a line.
+const HALF_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: applic";
+
+/// The greeting of another protocol.
+const NO_HEAD: &[u8] = b"SSH-2.0-OpenSSH_9.6\r\n";
 
 /// The credentials that came with a request.
 #[derive(Debug, Clone, Copy, Default)]
@@ -101,6 +107,8 @@ pub enum Reply {
     Hang,
     /// A TCP reset.
     Reset,
+    /// These bytes, which are no whole head, and then the end of the connection.
+    Close(&'static [u8]),
 }
 
 impl Reply {
@@ -108,117 +116,11 @@ impl Reply {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Grant(grant) => Some(grant.error_status.unwrap_or(200)),
+            Self::Grant(grant) => Some(grant.status()),
             Self::Refusal(error) => Some(error.status),
             Self::Verbatim { status, .. } => Some(*status),
-            Self::Hang | Self::Reset => None,
+            Self::Hang | Self::Reset | Self::Close(_) => None,
         }
-    }
-}
-
-/// A request that is served, and how the answer may still go wrong.
-#[derive(Debug)]
-pub struct Grant {
-    /// What the answer reports.
-    pub usage: Usage,
-    /// The answer ends because `max_tokens` was reached.
-    pub cut_short: bool,
-    /// Where the answer breaks.
-    pub broken: Option<Break>,
-    /// Time between events, instead of the configured one.
-    pub chunk_delay: Option<Duration>,
-    /// Output tokens in one event of a stream; the last one may carry fewer. At least 1.
-    pub chunk_tokens: u64,
-    /// Time between two events that carry text, a fault's slowness included.
-    pub pace: Duration,
-    /// The content type is a wrong one.
-    pub wrong_content_type: bool,
-    is_stream: bool,
-    error_status: Option<u16>,
-}
-
-/// How and where an answer breaks off.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Break {
-    /// Connection reset after so many events.
-    Reset(u64),
-    /// A clean end after so many events.
-    Truncate(u64),
-    /// Silence after so many events.
-    Stall(u64),
-    /// An error event after so many events, with this code.
-    Error(u64, Option<String>),
-}
-
-impl Break {
-    /// Events that are sent before.
-    #[must_use]
-    pub fn after(&self) -> u64 {
-        match self {
-            Self::Reset(events)
-            | Self::Truncate(events)
-            | Self::Stall(events)
-            | Self::Error(events, _) => *events,
-        }
-    }
-}
-
-impl Grant {
-    pub(crate) fn new(usage: Usage, request: &Request, answer: &AnswerConfig) -> Self {
-        Self {
-            chunk_tokens: answer.chunk_tokens.max(1),
-            pace: answer.chunk_delay,
-            usage,
-            cut_short: request.max_tokens == Some(usage.output),
-            broken: None,
-            chunk_delay: None,
-            wrong_content_type: false,
-            is_stream: request.stream,
-            error_status: None,
-        }
-    }
-
-    /// The output tokens of each event of a stream that carries text, in order: what
-    /// [`super::Model::produce`] is to be told, `pace` apart. They sum to `usage.output`.
-    pub fn chunks(&self) -> impl Iterator<Item = u64> + use<> {
-        let (output, chunk) = (self.usage.output, self.chunk_tokens.max(1));
-        (0..output.div_ceil(chunk)).map(move |number| chunk.min(output - number * chunk))
-    }
-
-    /// Applies a fault that leaves the grant standing; returns what it adds to the time to the head.
-    pub(crate) fn take_fault(&mut self, dialect: Dialect, fault: Fault) -> Duration {
-        match fault {
-            Fault::SlowHead { delay } => return delay,
-            Fault::SlowEvents { delay } => {
-                self.chunk_delay = Some(delay);
-                self.pace = delay;
-            }
-            Fault::ResetMidStream { after_events } => {
-                self.broken = Some(Break::Reset(after_events));
-            }
-            Fault::TruncateStream { after_events } => {
-                self.broken = Some(Break::Truncate(after_events));
-            }
-            Fault::StallStream { after_events } => self.broken = Some(Break::Stall(after_events)),
-            Fault::StreamError { after_events, code } => {
-                if !self.is_stream {
-                    self.error_status = Some(errors::of_code(dialect, code.as_deref()).status);
-                }
-                self.broken = Some(Break::Error(after_events, code));
-            }
-            Fault::WrongContentType => self.wrong_content_type = true,
-            // These were answered before anything was granted.
-            Fault::Unauthorized
-            | Fault::Forbidden
-            | Fault::RateLimited { .. }
-            | Fault::Status { .. }
-            | Fault::Verbatim { .. }
-            | Fault::Hang
-            | Fault::ResetBeforeHead
-            | Fault::Garbage
-            | Fault::HtmlGateway => {}
-        }
-        Duration::ZERO
     }
 }
 
@@ -303,14 +205,25 @@ pub(crate) fn of_fault(
              <center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n",
         ),
         Fault::Hang => Reply::Hang,
+        Fault::CloseBeforeHead => Reply::Close(b""),
+        Fault::HalfHead => Reply::Close(HALF_HEAD),
+        Fault::GarbageHead => Reply::Close(NO_HEAD),
         Fault::ResetBeforeHead
         | Fault::SlowHead { .. }
         | Fault::SlowEvents { .. }
         | Fault::ResetMidStream { .. }
+        | Fault::CloseMidStream { .. }
         | Fault::TruncateStream { .. }
         | Fault::StallStream { .. }
+        | Fault::EndlessLine { .. }
+        | Fault::GarbageEvent { .. }
+        | Fault::NoEndMarker
         | Fault::StreamError { .. }
-        | Fault::WrongContentType => Reply::Reset,
+        | Fault::WrongContentType
+        | Fault::NotStreamed
+        | Fault::Compressed { .. }
+        | Fault::KeepAlive { .. }
+        | Fault::Trickle { .. } => Reply::Reset,
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::Response;
 
 use super::body::{EventBody, SimBody, State};
+use super::carrier::Carrier;
 use super::head::{EVENT_STREAM, Head, JSON};
 use super::shared::InFlight;
 use super::socket::ConnectionControl;
@@ -14,7 +15,7 @@ use crate::Endpoint;
 use crate::dialect::stream::{self, Event, EventStream};
 use crate::dialect::text::AnswerText;
 use crate::dialect::{AnswerFacts, anthropic, chat, embeddings, errors, models, responses};
-use crate::model::{Break, Grant, ProviderError, Reply, Request};
+use crate::model::{Break, BreakKind, Grant, Oddity, ProviderError, Reply, Request};
 
 /// The type of an answer whose type is wrong on purpose.
 const WRONG_TYPE: &str = "text/html; charset=utf-8";
@@ -68,7 +69,7 @@ pub(super) fn write(
             };
             writer.grant(&request, grant, head, in_flight, connection)
         }
-        (Reply::Hang | Reply::Reset, _) => {
+        (Reply::Hang | Reply::Reset | Reply::Close(_), _) => {
             let error = errors::of_code(asked.endpoint.dialect(), None);
             head.with_error(&error, Some(in_flight))
         }
@@ -90,7 +91,14 @@ impl Writer<'_> {
         mut in_flight: InFlight,
         connection: Arc<ConnectionControl>,
     ) -> Response<SimBody> {
-        if let (Some(Break::Error(_, code)), false) = (&grant.broken, request.stream) {
+        let code = match &grant.broken {
+            Some(Break {
+                how: BreakKind::Error(code),
+                ..
+            }) => Some(code.clone()),
+            _ => None,
+        };
+        if let (Some(code), false) = (&code, request.stream) {
             let error = stream::fault_error(self.endpoint, code.as_deref());
             return head.with_error(&error, Some(in_flight));
         }
@@ -110,24 +118,21 @@ impl Writer<'_> {
             text: &text,
             chunk_tokens: grant.chunk_tokens,
         };
-        let events = request
-            .stream
-            .then(|| EventStream::new(self.endpoint, request, &facts));
+        let is_streamed = request.stream && grant.oddity != Some(Oddity::NotStreamed);
+        let events = is_streamed.then(|| EventStream::new(self.endpoint, request, &facts));
         let Some(events) = events.flatten() else {
             let body = self.plain(request, &facts, &mut in_flight);
             return plain_answer(body, &grant, head, in_flight, connection);
         };
-        let endpoint = self.endpoint;
-        let request_id = head.request_id.clone();
-        let code = match &grant.broken {
-            Some(Break::Error(_, code)) => code.clone(),
-            _ => None,
-        };
+        if cannot_end(&grant) {
+            in_flight.breaks();
+        }
+        let (endpoint, request_id) = (self.endpoint, head.request_id.clone());
         let body = EventBody {
-            events: Box::new(events),
+            events: self.odd_events(events, grant.oddity.as_ref()),
             broken: grant.broken,
             error_event: Box::new(move |sent| {
-                let error = stream::fault_error(endpoint, code.as_deref());
+                let error = stream::fault_error(endpoint, code.clone().flatten().as_deref());
                 stream::error_event(endpoint, &error, &request_id, sent)
             }),
             pace: grant.pace,
@@ -137,12 +142,30 @@ impl Writer<'_> {
         };
         let mut head = head;
         head.set("cache-control", "no-cache");
-        let content_type = if grant.wrong_content_type {
-            WRONG_TYPE
-        } else {
-            EVENT_STREAM
-        };
-        head.with_body(200, Some(content_type), SimBody::Events(Box::new(body)))
+        let body = SimBody::Events(Box::new(body));
+        dressed(head, EVENT_STREAM, body, grant.oddity.as_ref())
+    }
+
+    /// The events as an oddity has them.
+    fn odd_events(
+        &self,
+        mut events: EventStream,
+        oddity: Option<&Oddity>,
+    ) -> Box<dyn Iterator<Item = Event> + Send> {
+        match oddity {
+            Some(Oddity::NoEndMarker) => {
+                events.drop_end_marker();
+                Box::new(events)
+            }
+            Some(&Oddity::Garbage(after)) => {
+                let mut events: Vec<Event> = events.collect();
+                let after = usize::try_from(after).unwrap_or(usize::MAX);
+                let garbage = stream::garbage_event(self.endpoint);
+                events.insert(after.min(events.len()), garbage);
+                Box::new(events.into_iter())
+            }
+            _ => Box::new(events),
+        }
     }
 
     /// The body of an answer that is no stream. All its output counts as produced.
@@ -170,38 +193,73 @@ fn plain_answer(
     body: Bytes,
     grant: &Grant,
     mut head: Head,
-    in_flight: InFlight,
+    mut in_flight: InFlight,
     connection: Arc<ConnectionControl>,
 ) -> Response<SimBody> {
-    let content_type = Some(if grant.wrong_content_type {
-        WRONG_TYPE
-    } else {
-        JSON
-    });
-    let broken = match grant.broken {
-        None => {
-            return head.with_body(200, content_type, SimBody::whole(body, Some(in_flight)));
+    let oddity = grant.oddity.as_ref();
+    let (half, rest) = body.split_at(body.len() / 2);
+    let Some(broken) = &grant.broken else {
+        if cannot_end(grant) {
+            in_flight.breaks();
         }
-        Some(Break::Truncate(_)) => Break::Truncate(1),
-        Some(Break::Stall(_)) => Break::Stall(1),
-        Some(Break::Reset(_) | Break::Error(..)) => Break::Reset(1),
+        let body = match oddity {
+            Some(Oddity::Garbage(_)) => [half, stream::GARBAGE, rest].concat().into(),
+            _ => body,
+        };
+        return dressed(head, JSON, SimBody::whole(body, Some(in_flight)), oddity);
     };
-    if broken != Break::Truncate(1) {
+    if broken.how != BreakKind::Truncate {
         head.set("content-length", &body.len().to_string());
     }
-    let half = Event {
-        bytes: body.slice(..body.len() / 2),
-        output_tokens: 0,
-        is_paced: false,
-    };
+    let half = (broken.after > 0).then(|| Event::plain(Bytes::copy_from_slice(half)));
     let body = EventBody {
-        events: Box::new(std::iter::once(half)),
-        broken: Some(broken),
+        broken: Some(Break {
+            after: u64::from(half.is_some()),
+            how: broken.how.clone(),
+        }),
+        events: Box::new(half.into_iter()),
         error_event: Box::new(|_| Bytes::new()),
         pace: Duration::ZERO,
         in_flight: Some(in_flight),
         control: connection,
         state: State::Sending(0),
     };
-    head.with_body(200, content_type, SimBody::Events(Box::new(body)))
+    dressed(head, JSON, SimBody::Events(Box::new(body)), oddity)
+}
+
+/// Whether the answer's beginning never ends, so that who gives up on it is not to blame.
+fn cannot_end(grant: &Grant) -> bool {
+    matches!(grant.oddity, Some(Oddity::KeepAlive { times: None, .. }))
+}
+
+/// The answer with its type and its encoding, on its way as an oddity has it.
+fn dressed(
+    mut head: Head,
+    content_type: &'static str,
+    body: SimBody,
+    oddity: Option<&Oddity>,
+) -> Response<SimBody> {
+    let (content_type, body) = match oddity {
+        Some(Oddity::WrongContentType) => (WRONG_TYPE, body),
+        Some(&Oddity::Compressed(encoding)) => {
+            head.set("content-encoding", encoding.name());
+            (content_type, Carrier::compressed(body, encoding))
+        }
+        Some(&Oddity::KeepAlive { times, every }) => {
+            let blank = if content_type == EVENT_STREAM {
+                ": keep-alive\n\n"
+            } else {
+                "\n"
+            };
+            let body = Carrier::behind_blanks(body, blank, times, every);
+            (content_type, body)
+        }
+        Some(&Oddity::Trickle { bytes, delay }) => {
+            (content_type, Carrier::in_pieces(body, bytes, delay))
+        }
+        Some(Oddity::NotStreamed | Oddity::Garbage(_) | Oddity::NoEndMarker) | None => {
+            (content_type, body)
+        }
+    };
+    head.with_body(200, Some(content_type), body)
 }

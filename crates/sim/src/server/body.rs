@@ -10,13 +10,21 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
+use super::carrier::Carrier;
 use super::shared::InFlight;
-use super::socket::ConnectionControl;
+use super::socket::{ConnectionControl, ConnectionEnd};
 use crate::dialect::stream::Event;
-use crate::model::Break;
+use crate::model::{Break, BreakKind};
 
-/// Time that the last bytes before a reset get to leave the socket: a reset discards what has not.
+/// Time that the last bytes before the connection's end get to leave the socket: a reset discards what
+/// has not.
 const FLUSH: Duration = Duration::from_millis(10);
+
+/// A piece of a line without end.
+static ENDLESS: [u8; 16 * 1024] = [b'e'; 16 * 1024];
+
+/// So many pieces are the end of a line without end, lest a reader that never gives up fill a machine.
+const ENDLESS_PIECES: u32 = 4 * 1024;
 
 /// The body of a simulated answer.
 pub(super) enum SimBody {
@@ -24,6 +32,8 @@ pub(super) enum SimBody {
     Whole(Option<Bytes>, Option<InFlight>),
     /// Piece by piece.
     Events(Box<EventBody>),
+    /// One of these in an odd manner.
+    Carried(Box<Carrier>),
 }
 
 impl SimBody {
@@ -50,6 +60,9 @@ impl Body for SimBody {
             Self::Events(events) => events
                 .poll_next(cx)
                 .map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Carried(carrier) => carrier
+                .poll_next(cx)
+                .map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
@@ -62,7 +75,7 @@ impl Body for SimBody {
             Self::Whole(bytes, _) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Self::Events(_) => SizeHint::default(),
+            Self::Events(_) | Self::Carried(_) => SizeHint::default(),
         }
     }
 }
@@ -86,8 +99,10 @@ pub(super) enum State {
     Sending(u64),
     /// An event waits for its time.
     Waiting(u64, Event, Pin<Box<Sleep>>),
-    /// The last bytes leave before the reset.
-    Resetting(Pin<Box<Sleep>>),
+    /// The last bytes leave before the connection ends.
+    Ending(Pin<Box<Sleep>>, ConnectionEnd),
+    /// So many pieces of a line without end are still to come.
+    Endless(u32),
     /// Nothing comes any more, and the stream stays open.
     Silent,
     /// The end.
@@ -120,10 +135,15 @@ impl EventBody {
                     let (sent, event) = (*sent, event.clone());
                     return Poll::Ready(Some(self.send(sent, &event)));
                 }
-                State::Resetting(sleep) => {
+                State::Ending(sleep, how) => {
                     ready!(sleep.as_mut().poll(cx));
-                    self.control.reset();
+                    self.control.end(*how);
                     self.state = State::Silent;
+                }
+                State::Endless(0) => self.state = State::Silent,
+                State::Endless(pieces) => {
+                    *pieces -= 1;
+                    return Poll::Ready(Some(Bytes::from_static(&ENDLESS)));
                 }
                 State::Silent => return Poll::Pending,
                 State::Over => return Poll::Ready(None),
@@ -143,19 +163,27 @@ impl EventBody {
 
     /// Breaks the answer off if its time has come; returns the bytes that a break still sends.
     fn break_off(&mut self, sent: u64) -> Option<Bytes> {
-        let due = self.broken.take_if(|broken| broken.after() == sent)?;
+        let due = self.broken.take_if(|broken| broken.after == sent)?;
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.breaks();
         }
-        self.state = match due {
-            Break::Reset(_) => State::Resetting(Box::pin(tokio::time::sleep(FLUSH))),
-            Break::Stall(_) => State::Silent,
-            Break::Truncate(_) | Break::Error(..) => {
-                self.in_flight = None;
-                State::Over
+        let ending = |how| State::Ending(Box::pin(tokio::time::sleep(FLUSH)), how);
+        let (state, last_words) = match due.how {
+            BreakKind::Reset => (ending(ConnectionEnd::Reset), None),
+            BreakKind::Close => (ending(ConnectionEnd::Close(b"")), None),
+            BreakKind::Stall => (State::Silent, None),
+            BreakKind::EndlessLine => {
+                let begin = Bytes::from_static(b"data: ");
+                (State::Endless(ENDLESS_PIECES), Some(begin))
             }
+            BreakKind::Truncate => (State::Over, None),
+            BreakKind::Error(_) => (State::Over, Some((self.error_event)(sent))),
         };
-        matches!(due, Break::Error(..)).then(|| (self.error_event)(sent))
+        if matches!(state, State::Over) {
+            self.in_flight = None;
+        }
+        self.state = state;
+        last_words
     }
 
     fn complete(&mut self) {

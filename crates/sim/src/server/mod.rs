@@ -2,6 +2,8 @@
 
 mod answer;
 mod body;
+mod carrier;
+mod compress;
 mod control;
 mod handle;
 mod head;
@@ -108,7 +110,7 @@ async fn accept(listener: TcpListener, sim: Sim, max_http2_streams: u32) {
     }
 }
 
-/// Serves one connection until it ends or a fault resets it.
+/// Serves one connection until it ends or a fault ends it.
 async fn serve(
     socket: SimSocket,
     control: Arc<ConnectionControl>,
@@ -123,7 +125,7 @@ async fn serve(
     });
     let connection = builder.serve_connection(TokioIo::new(socket), service);
     tokio::select! {
-        () = control.reset_asked() => {}
+        () = control.end_asked() => {}
         // A connection that ends in an error was closed by the client: counted where it was noticed.
         _ = connection => {}
     }

@@ -14,7 +14,7 @@ use super::body::SimBody;
 use super::head::Head;
 use super::log::ReceivedRequest;
 use super::shared::{InFlight, Shared};
-use super::socket::ConnectionControl;
+use super::socket::{ConnectionControl, ConnectionEnd};
 use super::{answer, control};
 use crate::dialect::{errors, request};
 use crate::model::{Credential, ProviderError, Reply, Verdict};
@@ -89,21 +89,23 @@ async fn serve(
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
     }
-    if matches!(reply, Reply::Hang | Reply::Reset) {
-        in_flight.breaks();
-        if matches!(reply, Reply::Reset) {
-            connection.reset();
+    match reply {
+        Reply::Hang => {}
+        Reply::Reset => connection.end(ConnectionEnd::Reset),
+        Reply::Close(last_words) => connection.end(ConnectionEnd::Close(last_words)),
+        Reply::Grant(_) | Reply::Refusal(_) | Reply::Verbatim { .. } => {
+            answer_head.took(shared.elapsed().saturating_sub(arrived));
+            let asked = answer::Asked {
+                endpoint,
+                path: head.uri.path(),
+                request,
+                seed,
+            };
+            return answer::write(asked, reply, answer_head, in_flight, connection);
         }
-        return pending().await;
     }
-    answer_head.took(shared.elapsed().saturating_sub(arrived));
-    let asked = answer::Asked {
-        endpoint,
-        path: head.uri.path(),
-        request,
-        seed,
-    };
-    answer::write(asked, reply, answer_head, in_flight, connection)
+    in_flight.breaks();
+    pending().await
 }
 
 /// The credentials in the headers.

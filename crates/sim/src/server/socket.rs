@@ -1,36 +1,45 @@
-//! A socket which can be reset on demand: the peer then sees RST, as when a provider's proxy dies.
+//! A socket whose end can be scripted: reset, so that the peer sees RST as when a provider's proxy dies, or
+//! closed after bytes that are no HTTP.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-/// Lets an answer break the connection that it travels on.
+/// How a connection ends before its time.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ConnectionEnd {
+    /// With RST.
+    Reset,
+    /// With these bytes and FIN.
+    Close(&'static [u8]),
+}
+
+/// Lets an answer end the connection that it travels on.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionControl {
-    is_reset: AtomicBool,
+    end: OnceLock<ConnectionEnd>,
     asked: Notify,
 }
 
 impl ConnectionControl {
-    /// Asks for the connection to be reset.
-    pub(super) fn reset(&self) {
-        self.is_reset.store(true, Ordering::Release);
+    /// Asks for the connection to end. The first who asks decides how.
+    pub(super) fn end(&self, how: ConnectionEnd) {
+        self.end.get_or_init(|| how);
         self.asked.notify_one();
     }
 
-    /// Waits until a reset is asked for.
-    pub(super) async fn reset_asked(&self) {
+    /// Waits until an end is asked for.
+    pub(super) async fn end_asked(&self) {
         self.asked.notified().await;
     }
 }
 
-/// A TCP stream that sends RST instead of FIN when it is dropped after a reset was asked for.
+/// A TCP stream that ends as its control says when it is dropped.
 #[derive(Debug)]
 pub(super) struct SimSocket {
     stream: TcpStream,
@@ -45,9 +54,15 @@ impl SimSocket {
 
 impl Drop for SimSocket {
     fn drop(&mut self) {
-        if self.control.is_reset.load(Ordering::Acquire) {
-            // If it cannot be set, the peer sees a plain close: still no answer.
-            let _ = self.stream.set_zero_linger();
+        // What cannot be done here leaves the peer with a plain close: still no answer.
+        match self.control.end.get() {
+            Some(ConnectionEnd::Reset) => {
+                let _ = self.stream.set_zero_linger();
+            }
+            Some(ConnectionEnd::Close(last_words)) => {
+                let _ = self.stream.try_write(last_words);
+            }
+            None => {}
         }
     }
 }

@@ -32,8 +32,10 @@ pub(crate) async fn start(config: SimConfig) -> SimServer {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
-    /// The body without its chunk framing.
+    /// The body without its chunk framing, as text.
     pub(crate) body: String,
+    /// The same as it came.
+    pub(crate) bytes: Vec<u8>,
     /// The body was framed in chunks and its last chunk came, or it has its whole declared length.
     pub(crate) is_whole: bool,
     /// How the connection ended, if not cleanly.
@@ -119,40 +121,53 @@ pub(crate) async fn read(stream: &mut TcpStream) -> Answer {
         Ok(result) => result.err().map(|error| error.kind()),
         Err(_) => Some(io::ErrorKind::TimedOut),
     };
-    let text = String::from_utf8(bytes).unwrap();
-    let (head, rest) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let end = find(&bytes, b"\r\n\r\n");
+    let (head, rest) = match end {
+        Some(end) => (&bytes[..end], &bytes[end + 4..]),
+        None => (&bytes[..], &[][..]),
+    };
+    let head = String::from_utf8(head.to_vec()).unwrap();
     let status = head
         .get(9..12)
         .and_then(|status| status.parse().ok())
         .unwrap_or(0);
     let mut answer = Answer {
         status,
-        head: head.to_owned(),
-        body: rest.to_owned(),
+        head,
+        body: String::new(),
+        bytes: rest.to_vec(),
         is_whole: false,
         error,
     };
     if answer.header("transfer-encoding") == Some("chunked") {
-        (answer.body, answer.is_whole) = unchunk(rest);
+        (answer.bytes, answer.is_whole) = unchunk(rest);
     } else {
         let length = answer
             .header("content-length")
             .and_then(|length| length.parse().ok());
         answer.is_whole = length == Some(rest.len());
     }
+    answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
     answer
 }
 
-fn unchunk(mut rest: &str) -> (String, bool) {
-    let mut body = String::new();
-    while let Some((size, tail)) = rest.split_once("\r\n") {
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+fn unchunk(mut rest: &[u8]) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    while let Some(line) = find(rest, b"\r\n") {
+        let size = std::str::from_utf8(&rest[..line]).unwrap();
         let size = usize::from_str_radix(size, 16).unwrap();
         if size == 0 {
             return (body, true);
         }
-        let Some(chunk) = tail.get(..size) else { break };
-        body.push_str(chunk);
-        rest = tail.get(size + 2..).unwrap_or_default();
+        let Some(chunk) = rest.get(line + 2..line + 2 + size) else {
+            break;
+        };
+        body.extend_from_slice(chunk);
+        rest = rest.get(line + 2 + size + 2..).unwrap_or_default();
     }
     (body, false)
 }

@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncReadExt;
+
 use crate::client::{
     ANTHROPIC, CHAT_STREAM, MESSAGE, MESSAGE_STREAM, OPENAI, config, eventually, message, open,
     openai, read, start,
@@ -135,6 +137,86 @@ async fn a_reset_mid_stream_comes_after_the_events_that_were_due() {
         (200, Some(ErrorKind::ConnectionReset))
     );
     assert!(!plain.body.is_empty() && !plain.is_whole);
+}
+
+#[tokio::test]
+async fn a_close_before_the_head_is_an_end_without_a_byte() {
+    let server = with_fault(Fault::CloseBeforeHead).await;
+    let answer = message(server.addr(), MESSAGE).await;
+    assert_eq!((answer.head.as_str(), answer.error), ("", None));
+    let counters = server.sim().counters().key(ANTHROPIC);
+    assert_eq!((counters.unanswered, counters.cancelled), (1, 0));
+}
+
+#[tokio::test]
+async fn half_a_head_and_a_greeting_of_another_protocol_come_word_for_word_before_the_end() {
+    let server = with_fault(Fault::HalfHead).await;
+    let half = message(server.addr(), MESSAGE).await;
+    assert_eq!(half.head, "HTTP/1.1 200 OK\r\ncontent-type: applic");
+    assert_eq!(half.error, None);
+    server
+        .sim()
+        .set_faults_of_all(vec![Fault::GarbageHead.into()]);
+    let garbage = message(server.addr(), MESSAGE).await;
+    assert!(garbage.head.starts_with("SSH-2.0-"), "{}", garbage.head);
+    assert_eq!(garbage.error, None);
+}
+
+#[tokio::test]
+async fn a_close_mid_stream_breaks_the_promise_of_the_framing_without_a_reset() {
+    let server = with_fault(Fault::CloseMidStream { after_events: 4 }).await;
+    let answer = message(server.addr(), MESSAGE_STREAM).await;
+    assert_eq!((answer.error, answer.is_whole), (None, false));
+    assert_eq!(answer.event_names().len(), 4);
+    let plain = message(server.addr(), MESSAGE).await;
+    assert_eq!((plain.status, plain.error), (200, None));
+    assert!(!plain.body.is_empty() && !plain.is_whole);
+    assert_eq!(server.sim().counters().key(ANTHROPIC).cancelled, 0);
+}
+
+#[tokio::test]
+async fn with_no_event_before_it_a_break_leaves_only_the_head() {
+    for fault in [
+        Fault::ResetMidStream { after_events: 0 },
+        Fault::CloseMidStream { after_events: 0 },
+        Fault::TruncateStream { after_events: 0 },
+    ] {
+        let server = with_fault(fault.clone()).await;
+        for body in [MESSAGE, MESSAGE_STREAM] {
+            let answer = message(server.addr(), body).await;
+            assert_eq!(
+                (answer.status, answer.body.as_str()),
+                (200, ""),
+                "{fault:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_without_end_goes_on_for_as_long_as_it_is_read() {
+    let server = with_fault(Fault::EndlessLine { after_events: 3 }).await;
+    let headers = [
+        ("x-api-key", ANTHROPIC),
+        ("anthropic-version", "2023-06-01"),
+    ];
+    let mut stream = open(
+        server.addr(),
+        "POST",
+        "/v1/messages",
+        &headers,
+        MESSAGE_STREAM,
+    )
+    .await;
+    let mut bytes = vec![0; 1024 * 1024];
+    stream.read_exact(&mut bytes).await.unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let (_, line) = text.rsplit_once("\n\n").unwrap();
+    assert!(line.contains("data: ") && line.len() > 1_000_000);
+    drop(stream);
+    let key = || server.sim().counters().key(ANTHROPIC);
+    eventually("it ends with its client", || key().in_flight == 0).await;
+    assert_eq!(key().cancelled, 0);
 }
 
 #[tokio::test]

@@ -5,4 +5,5 @@ mod answers;
 mod client;
 mod control;
 mod faults;
+mod oddities;
 mod state;

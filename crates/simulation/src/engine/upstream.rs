@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keypool_pool::{FaultKind, Timestamp};
-use keypool_sim::model::{Break, Ending, Reply, Request as SimRequest};
+use keypool_sim::model::{BreakKind, Ending, Oddity, Reply, Request as SimRequest};
 use keypool_sim::{AnswerConfig, Spread};
 use keypool_wire::{judge, quota_owner, quota_readings, quota_readings_of_error};
 
@@ -72,7 +72,7 @@ impl Engine<'_> {
                 let sent = Timestamp::from_unix_micros(attempt.sent_us);
                 (sent + silence, Event::Silence(id, attempts))
             }
-            Reply::Reset => {
+            Reply::Reset | Reply::Close(_) => {
                 attempt.close = Close::Broken;
                 (self.now + wait, Event::End(id))
             }
@@ -110,6 +110,7 @@ impl Engine<'_> {
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
+        let is_stream = request.ask.stream;
         let Some(attempt) = &mut request.attempt else {
             return;
         };
@@ -126,13 +127,26 @@ impl Engine<'_> {
                 let mut pieces: Vec<u64> = grant.chunks().collect();
                 attempt.pace = grant.pace;
                 if let Some(broken) = &grant.broken {
-                    let kept = usize::try_from(broken.after()).unwrap_or(usize::MAX);
+                    let kept = usize::try_from(broken.after).unwrap_or(usize::MAX);
                     pieces.truncate(kept);
-                    attempt.close = match broken {
-                        Break::Reset(_) | Break::Truncate(_) => Close::Broken,
-                        Break::Stall(_) => Close::Never,
-                        Break::Error(_, code) => Close::Error(code.clone()),
+                    attempt.close = match &broken.how {
+                        BreakKind::Reset
+                        | BreakKind::Close
+                        | BreakKind::Truncate
+                        | BreakKind::EndlessLine => Close::Broken,
+                        BreakKind::Stall => Close::Never,
+                        BreakKind::Error(code) => Close::Error(code.clone()),
                     };
+                }
+                match &grant.oddity {
+                    // Whoever reads the answer finds it broken.
+                    Some(Oddity::Garbage(_)) => attempt.close = Close::Broken,
+                    Some(Oddity::NoEndMarker) if is_stream => attempt.close = Close::Broken,
+                    Some(Oddity::KeepAlive { times: None, .. }) => {
+                        pieces.clear();
+                        attempt.close = Close::Never;
+                    }
+                    _ => {}
                 }
                 pieces.reverse();
                 attempt.pieces = pieces;
