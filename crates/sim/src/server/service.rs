@@ -121,7 +121,8 @@ fn credential(headers: &HeaderMap) -> Credential<'_> {
     });
     Credential {
         api_key: text("x-api-key"),
-        bearer,
+        // Azure's header; whoever speaks like OpenAI takes it as a bearer token.
+        bearer: bearer.or_else(|| text("api-key")),
     }
 }
 

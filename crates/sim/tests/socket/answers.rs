@@ -139,6 +139,16 @@ async fn a_streamed_response_counts_its_events_and_ends_with_the_whole_response(
 }
 
 #[tokio::test]
+async fn whoever_speaks_like_openai_takes_a_key_in_azures_header_too() {
+    let server = start(config()).await;
+    let headers = [("api-key", OPENAI)];
+    let path = "/v1/chat/completions";
+    let answer = send(server.addr(), "POST", path, &headers, CHAT).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(server.sim().counters().key(OPENAI).completed, 1);
+}
+
+#[tokio::test]
 async fn free_endpoints_answer_in_the_dialect_of_the_client() {
     let server = start(config()).await;
     let bearer = format!("Bearer {OPENAI}");
