@@ -48,6 +48,8 @@ impl Counters {
 pub struct KeyCounters {
     /// Requests with this key, free ones included.
     pub requests: u64,
+    /// Of those, the ones to free endpoints: lists of models, counted tokens.
+    pub free: u64,
     /// Requests to a model that the limits let in.
     pub admitted: u64,
     /// Admitted requests whose answer was handed over whole.

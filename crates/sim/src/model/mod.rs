@@ -165,6 +165,7 @@ impl Model {
         let model = request.map_or("", |request| request.model.as_str());
         let (key, organisation) = self.parties(position);
         key.counters.enter();
+        key.counters.free += u64::from(!endpoint.is_inference());
         let mut ticket = Ticket {
             key: position,
             endpoint,

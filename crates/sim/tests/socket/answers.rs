@@ -183,6 +183,7 @@ async fn free_endpoints_answer_in_the_dialect_of_the_client() {
     assert_eq!(count["input_tokens"], MESSAGE.len().div_ceil(4));
     let counters = server.sim().counters();
     assert_eq!(counters.total(|key| key.requests), 3);
+    assert_eq!(counters.total(|key| key.free), 3);
     assert_eq!(counters.total(|key| key.admitted), 0);
 }
 
