@@ -11,10 +11,8 @@ mod machine;
 mod measure;
 mod payload;
 mod poller;
-mod process;
 mod report;
 mod schedule;
-mod stats;
 mod target;
 mod upstream;
 
@@ -24,6 +22,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
+use keypool_bench::{process, stats};
 use serde_json::json;
 
 use crate::machine::Machine;

@@ -18,11 +18,11 @@ use crate::stats::number;
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The hidden subcommand that becomes another program, see [`launch`].
-pub(crate) const LAUNCH: &str = "launch";
+pub const LAUNCH: &str = "launch";
 
 /// A running child, ended when this is dropped.
 #[derive(Debug)]
-pub(crate) struct ManagedChild {
+pub struct ManagedChild {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
     /// Kept open: the upstream ends when it closes.
@@ -31,7 +31,7 @@ pub(crate) struct ManagedChild {
 
 impl ManagedChild {
     /// Starts a command made with [`launcher`].
-    pub(crate) fn spawn(command: &mut Command) -> anyhow::Result<Self> {
+    pub fn spawn(command: &mut Command) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -47,12 +47,13 @@ impl ManagedChild {
     }
 
     /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
+    #[must_use]
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The next line of its standard output without the line's end.
-    pub(crate) fn read_line(&mut self) -> anyhow::Result<String> {
+    pub fn read_line(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
         if let Some(stdout) = &mut self.stdout {
             stdout.read_line(&mut line)?;
@@ -64,7 +65,7 @@ impl ManagedChild {
     }
 
     /// Whether it has ended by itself.
-    pub(crate) fn has_ended(&mut self) -> anyhow::Result<bool> {
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
         Ok(self.child.try_wait()?.is_some())
     }
 }
@@ -90,7 +91,7 @@ impl Drop for ManagedChild {
 
 /// A command that runs `program`, given to it as first arguments, so that it ends when this process
 /// does; with `cpus` it may use only those. It costs the child one more `exec`, about a millisecond.
-pub(crate) fn launcher(program: impl AsRef<OsStr>, cpus: &[usize]) -> anyhow::Result<Command> {
+pub fn launcher(program: impl AsRef<OsStr>, cpus: &[usize]) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(LAUNCH);
     for cpu in cpus {
@@ -102,7 +103,7 @@ pub(crate) fn launcher(program: impl AsRef<OsStr>, cpus: &[usize]) -> anyhow::Re
 
 /// Becomes `program`, on `cpus` if there are any, and dies with the process that started it. Needed
 /// between fork and exec, where only unsafe code could do it in the parent.
-pub(crate) fn launch(cpus: &[usize], program: &[OsString]) -> anyhow::Result<()> {
+pub fn launch(cpus: &[usize], program: &[OsString]) -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
     if !cpus.is_empty() {
         confine(None, cpus)?;
@@ -113,7 +114,7 @@ pub(crate) fn launch(cpus: &[usize], program: &[OsString]) -> anyhow::Result<()>
 }
 
 /// The CPUs this process may use, in ascending order.
-pub(crate) fn usable_cpus() -> anyhow::Result<Vec<usize>> {
+pub fn usable_cpus() -> anyhow::Result<Vec<usize>> {
     let set = sched_getaffinity(None)?;
     Ok((0..CpuSet::MAX_CPU)
         .filter(|cpu| set.is_set(*cpu))
@@ -121,7 +122,7 @@ pub(crate) fn usable_cpus() -> anyhow::Result<Vec<usize>> {
 }
 
 /// Lets a process, or this one if `None`, and what it starts from then on use only `cpus`.
-pub(crate) fn confine(process: Option<u32>, cpus: &[usize]) -> anyhow::Result<()> {
+pub fn confine(process: Option<u32>, cpus: &[usize]) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     for cpu in cpus {
         set.set(*cpu);
@@ -138,7 +139,7 @@ fn pid(id: u32) -> Option<Pid> {
 }
 
 /// Lets this process and its children have `wanted` open files, or says what to do.
-pub(crate) fn raise_file_limit(wanted: u64) -> anyhow::Result<()> {
+pub fn raise_file_limit(wanted: u64) -> anyhow::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= wanted) {
         return Ok(());
@@ -154,7 +155,8 @@ pub(crate) fn raise_file_limit(wanted: u64) -> anyhow::Result<()> {
 }
 
 /// `root` and its children: a proxy with worker processes counts as one.
-pub(crate) fn family(root: u32) -> Vec<u32> {
+#[must_use]
+pub fn family(root: u32) -> Vec<u32> {
     let children = fs::read_dir("/proc")
         .into_iter()
         .flatten()
@@ -167,13 +169,15 @@ pub(crate) fn family(root: u32) -> Vec<u32> {
 }
 
 /// CPU time, user and system, that `processes` have used so far, in steps of usually 10 ms.
-pub(crate) fn cpu_time(processes: &[u32]) -> Duration {
+#[must_use]
+pub fn cpu_time(processes: &[u32]) -> Duration {
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     Duration::from_secs_f64(number(cpu_ticks(processes)) / number(per_second))
 }
 
 /// The same in the kernel's own ticks.
-pub(crate) fn cpu_ticks(processes: &[u32]) -> u64 {
+#[must_use]
+pub fn cpu_ticks(processes: &[u32]) -> u64 {
     let ticks_of = |id: &u32| Some(stat_field(*id, 11)? + stat_field(*id, 12)?);
     processes.iter().filter_map(ticks_of).sum()
 }
@@ -195,7 +199,7 @@ fn field_after_name(stat: &str, number: usize) -> Option<u64> {
 }
 
 /// Resident memory of `processes` in bytes, summed; pages they share count in each.
-pub(crate) fn resident_bytes(processes: &[u32]) -> anyhow::Result<u64> {
+pub fn resident_bytes(processes: &[u32]) -> anyhow::Result<u64> {
     processes.iter().map(|id| resident_bytes_of(*id)).sum()
 }
 
@@ -212,6 +216,13 @@ fn resident_bytes_of(id: u32) -> anyhow::Result<u64> {
         .and_then(|value| value.trim().parse::<u64>().ok())
         .with_context(|| format!("no {field} in {file} of process {id}"))?;
     Ok(kibibytes * 1024)
+}
+
+/// Files, sockets included, that a process has open.
+pub fn open_files(id: u32) -> anyhow::Result<usize> {
+    let entries = fs::read_dir(format!("/proc/{id}/fd"))
+        .with_context(|| format!("counting the open files of process {id}"))?;
+    Ok(entries.count())
 }
 
 #[cfg(test)]
@@ -231,6 +242,7 @@ mod tests {
         let own = std::process::id();
         assert!(family(own).contains(&own));
         assert!(resident_bytes(&[own]).unwrap() > 100_000);
+        assert!(open_files(own).unwrap() >= 3);
     }
 
     #[test]

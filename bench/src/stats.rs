@@ -10,18 +10,18 @@ use serde::Serialize;
 
 /// The median of several rounds and how far they lie apart.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct Spread {
+pub struct Spread {
     /// The middle value.
-    pub(crate) median: f64,
+    pub median: f64,
     /// The smallest value.
-    pub(crate) min: f64,
+    pub min: f64,
     /// The largest value.
-    pub(crate) max: f64,
+    pub max: f64,
 }
 
 impl Spread {
     /// Summarises `values`; `None` when there are none or one of them is not a finite number.
-    pub(crate) fn of(values: &[f64]) -> Option<Self> {
+    pub fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
         if sorted.iter().any(|value| !value.is_finite()) {
             return None;
@@ -46,7 +46,8 @@ impl Spread {
 ///
 /// An added latency comes out at or below zero when noise is larger than what is measured. Such a
 /// round says nothing and is left out; `None` when that leaves no more than half of the rounds.
-pub(crate) fn ratio_by_round(numerators: &[f64], denominators: &[f64]) -> Option<Spread> {
+#[must_use]
+pub fn ratio_by_round(numerators: &[f64], denominators: &[f64]) -> Option<Spread> {
     let rounds = numerators.len().min(denominators.len());
     let ratios: Vec<f64> = numerators
         .iter()
@@ -61,20 +62,22 @@ pub(crate) fn ratio_by_round(numerators: &[f64], denominators: &[f64]) -> Option
 
 /// Latencies of one round, sorted once and asked for any quantile.
 #[derive(Debug, Default)]
-pub(crate) struct Latencies {
+pub struct Latencies {
     sorted: Vec<Duration>,
 }
 
 impl Latencies {
     /// Takes the samples in any order.
-    pub(crate) fn new(mut samples: Vec<Duration>) -> Self {
+    #[must_use]
+    pub fn new(mut samples: Vec<Duration>) -> Self {
         samples.sort_unstable();
         Self { sorted: samples }
     }
 
     /// The smallest sample that at least `per_mille`/1000 of all samples do not exceed (nearest
     /// rank), in microseconds; `None` without samples. `per_mille` above 1000 counts as 1000.
-    pub(crate) fn percentile_us(&self, per_mille: usize) -> Option<f64> {
+    #[must_use]
+    pub fn percentile_us(&self, per_mille: usize) -> Option<f64> {
         let rank = (self.sorted.len() * per_mille.min(1000)).div_ceil(1000);
         self.sorted
             .get(rank.saturating_sub(1))
@@ -83,7 +86,8 @@ impl Latencies {
 }
 
 /// A duration as a fractional number of microseconds.
-pub(crate) fn micros(duration: Duration) -> f64 {
+#[must_use]
+pub fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
@@ -92,12 +96,14 @@ pub(crate) fn micros(duration: Duration) -> f64 {
     clippy::cast_precision_loss,
     reason = "counts of one run are far below 2^52"
 )]
-pub(crate) fn number(count: u64) -> f64 {
+#[must_use]
+pub fn number(count: u64) -> f64 {
     count as f64
 }
 
 /// Events in `window` as a rate per second.
-pub(crate) fn per_second(count: u64, window: Duration) -> f64 {
+#[must_use]
+pub fn per_second(count: u64, window: Duration) -> f64 {
     number(count) / window.as_secs_f64()
 }
 

@@ -11,12 +11,12 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use keypool_bench::gateway::Gateway;
 use keypool_sim::{AnswerConfig, Dialect, KeyCounters, Limits, SimConfig, SimServer, Spread};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::client::{self, Client};
-use crate::gateway::Gateway;
 use crate::row::{Extent, pool, provider, secrets};
 use crate::statistics::{Outcome, imbalance, share};
 

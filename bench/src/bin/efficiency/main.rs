@@ -8,7 +8,6 @@
 
 mod affinity;
 mod client;
-mod gateway;
 mod row;
 mod scenario;
 mod statistics;
@@ -23,6 +22,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use keypool_bench::{gateway, process};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -70,7 +70,7 @@ struct Arguments {
 #[command(disable_help_subcommand = true)]
 enum Role {
     /// Becomes the gateway, which ends with its parent.
-    #[command(hide = true, name = gateway::LAUNCH)]
+    #[command(hide = true, name = process::LAUNCH)]
     Launch {
         #[arg(last = true)]
         program: Vec<OsString>,
@@ -80,7 +80,7 @@ enum Role {
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     if let Some(Role::Launch { program }) = &arguments.role {
-        gateway::launch(program)?;
+        process::launch(&[], program)?;
     }
     let rows = arguments.rows();
     if arguments.list {

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use keypool_bench::gateway::Gateway;
 use keypool_sim::{AnswerConfig, Counters, Dialect, SimConfig, SimServer, Spread};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::client::{self, Client};
-use crate::gateway::Gateway;
 use crate::scenario::{Limiter, Scenario, Traffic};
 use crate::statistics::{Interval, Record, Seen, imbalance, share, sum_up};
 use crate::traffic::{Boost, Planned, plan};

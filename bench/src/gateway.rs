@@ -1,23 +1,19 @@
 //! The real gateway binary as a child process, on a free port, from a directory of its own.
 //!
-//! A gateway that outlived the benchmark would go on to hold its port and CPU: so the child asks the
-//! kernel to end it with its parent, also when that is killed. That is possible only between fork and
-//! exec; hence this program starts itself, which then becomes the gateway ([`launch`]).
+//! A gateway that outlived the benchmark would go on to hold its port and CPU: so it ends with its parent
+//! ([`launcher`]).
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 
 use anyhow::{Context as _, ensure};
-use rustix::process::{Resource, Signal, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The hidden subcommand that becomes the gateway.
-pub(crate) const LAUNCH: &str = "launch";
+use crate::process::launcher;
 
 /// What the line on standard output begins with that names the address.
 const ANNOUNCEMENT: &str = "keypool listening on ";
@@ -27,9 +23,9 @@ const OPEN_FILES: u64 = 20_000;
 
 /// A gateway that serves until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Gateway {
+pub struct Gateway {
     /// `http://host:port`.
-    pub(crate) url: String,
+    pub url: String,
     child: Child,
     /// Kept open: a write to a closed pipe would be an error.
     _stdout: Option<BufReader<ChildStdout>>,
@@ -37,27 +33,27 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts `binary` with this pool and waits until it serves.
-    pub(crate) fn start(binary: &Path, provider: &str, pool: &Value) -> anyhow::Result<Self> {
+    /// Starts `binary` with this pool of one provider, as `ApiKeyPool.providers` takes it, and waits until
+    /// it serves.
+    pub fn start(binary: &Path, provider: &str, pool: &Value) -> anyhow::Result<Self> {
+        let pool = json!({ "enabled": true, "providers": { provider: pool } });
+        Self::start_with(binary, &pool)
+    }
+
+    /// Starts `binary` with this `ApiKeyPool` and waits until it serves.
+    pub fn start_with(binary: &Path, pool: &Value) -> anyhow::Result<Self> {
         ensure!(
             binary.is_file(),
             "{} does not exist: build it with `cargo build --release -p keypool`, or name it with --keypool",
             binary.display()
         );
         let directory = tempfile::Builder::new()
-            .prefix("keypool-efficiency-")
+            .prefix("keypool-bench-")
             .tempdir()?;
         let file = directory.path().join("config.json");
-        let config = json!({
-            "HOST": "127.0.0.1",
-            "PORT": 0,
-            "ApiKeyPool": { "enabled": true, "providers": { provider: pool } },
-        });
+        let config = json!({ "HOST": "127.0.0.1", "PORT": 0, "ApiKeyPool": pool });
         fs::write(&file, serde_json::to_vec_pretty(&config)?)?;
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg(LAUNCH)
-            .arg("--")
-            .arg(binary)
+        let mut child = launcher(binary, &[])?
             .args(["serve", "--config"])
             .arg(&file)
             .current_dir(directory.path())
@@ -87,8 +83,15 @@ impl Gateway {
         Ok(gateway)
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has logged so far.
-    pub(crate) fn log(&self) -> String {
+    #[must_use]
+    pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 }
@@ -101,16 +104,8 @@ impl Drop for Gateway {
     }
 }
 
-/// Becomes `program`, which dies with the process that started it.
-pub(crate) fn launch(program: &[OsString]) -> anyhow::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
-    let (name, arguments) = program.split_first().context("nothing to launch")?;
-    let error = Command::new(name).args(arguments).exec();
-    Err(error).with_context(|| format!("executing {}", name.display()))
-}
-
 /// Allows this process and its children as many open files as an overload needs.
-pub(crate) fn raise_file_limit() -> anyhow::Result<()> {
+pub fn raise_file_limit() -> anyhow::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES);
     if limit.current.is_none_or(|current| current >= wanted) {
