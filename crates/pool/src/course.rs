@@ -71,6 +71,9 @@ pub struct Course {
     /// How often the request may be sent again though the provider may have worked on it.
     replays_left: Option<u32>,
     overloaded: bool,
+    /// Nobody is blamed unless another key serves: several keys failed, or the pool kept others from being
+    /// asked because of what other requests met.
+    excused: bool,
     granted_at: Timestamp,
     /// The key of the last attempt.
     asked: Option<KeyId>,
@@ -201,6 +204,11 @@ impl Course {
         self.granted_at
     }
 
+    /// Other keys were not asked, since of late all failed.
+    pub(crate) const fn excuse(&mut self) {
+        self.excused = true;
+    }
+
     /// All keys that could be asked failed. The next round may begin after a pause of a random length up
     /// to the returned one.
     pub(crate) fn end_round(&mut self) -> Option<Duration> {
@@ -210,6 +218,7 @@ impl Course {
         self.rounds += 1;
         if self.overloaded || self.fault_suspects() > 1 {
             // Not one key, so the provider.
+            self.excused = true;
             self.suspects
                 .retain(|(_, known)| !matches!(known, Suspicion::Fault(_)));
         }
@@ -258,7 +267,9 @@ impl Course {
     /// Whom to blame although nobody served the request: the only key that could be asked.
     pub(crate) fn sole_suspect(&self) -> Option<(KeyId, Suspicion)> {
         match self.suspects.as_slice() {
-            &[(key, suspicion @ Suspicion::Fault(_))] if !self.overloaded => Some((key, suspicion)),
+            &[(key, suspicion @ Suspicion::Fault(_))] if !self.overloaded && !self.excused => {
+                Some((key, suspicion))
+            }
             _ => None,
         }
     }
@@ -303,6 +314,16 @@ mod tests {
         assert_eq!(course.blamed().count(), 0);
         assert_eq!(course.sole_suspect(), None);
         assert_eq!(course.tried(), [], "they may serve in the next round");
+    }
+
+    #[test]
+    fn a_round_that_is_cut_short_blames_nobody_for_what_all_keys_met() {
+        let mut course = Course::default();
+        course.failed(key(1), FAULT);
+        course.failed(key(2), FAULT);
+        course.end_round();
+        course.failed(key(1), FAULT);
+        assert_eq!(course.sole_suspect(), None);
     }
 
     #[test]

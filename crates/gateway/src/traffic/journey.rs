@@ -508,7 +508,8 @@ impl Stage<'_> {
     fn refused(&mut self, refusal: &Refusal) {
         let pool = &self.target.provider.pool;
         let (model, course) = (&self.target.model, &mut self.course);
-        self.pause = pool.with(|pool, now| pool.handle_exhausted(now, model, course));
+        self.pause =
+            pool.with(|pool, now| pool.handle_exhausted(now, model, course, refusal.reason));
         let waits = refusal.reason == RefusalReason::NoRoom && !self.course.may_pass();
         self.over = self.pause.is_none() && !waits;
     }

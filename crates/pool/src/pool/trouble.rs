@@ -49,15 +49,22 @@ impl Pool {
         }
     }
 
-    /// All keys that could be asked have failed the request. If the trouble may pass, they can be tried
-    /// again after the returned pause.
+    /// All keys that could be asked have failed the request: it was refused another for this reason. If the
+    /// trouble may pass, they can be tried again after the returned pause.
     pub fn handle_exhausted(
         &mut self,
         now: Timestamp,
         model: &str,
         course: &mut Course,
+        reason: RefusalReason,
     ) -> Option<Duration> {
         self.begin(now);
+        if matches!(
+            reason,
+            RefusalReason::BreakerOpen | RefusalReason::RetriesSpent
+        ) {
+            course.excuse();
+        }
         if !course.may_pass() {
             let awaited = self.awaits_first_probe(course);
             return awaited.then(|| course.await_probe()).flatten();

@@ -40,7 +40,7 @@ fn unserved(pool: &mut Pool, now: Timestamp, keys: usize) {
     for _ in 0..keys {
         fail(pool, now, &mut course, FAULT);
     }
-    pool.handle_exhausted(now, MODEL, &mut course);
+    pool.handle_exhausted(now, MODEL, &mut course, RefusalReason::AllTried);
     pool.handle_unserved(now, MODEL, &course);
 }
 
@@ -168,7 +168,7 @@ fn where_nobody_can_connect_the_whole_provider_is_left_alone() {
             let unreachable = Suspicion::Fault(FaultKind::Unreachable);
             fail(&mut pool, START, &mut course, unreachable);
         }
-        pool.handle_exhausted(START, MODEL, &mut course);
+        pool.handle_exhausted(START, MODEL, &mut course, RefusalReason::AllTried);
     }
     assert_eq!(breaker(&mut pool, START, None), Some(BreakerState::Open));
     let other = ask(
@@ -245,12 +245,28 @@ fn the_only_key_that_could_be_asked_is_blamed_once_a_request() {
     let mut course = Course::default();
     loop {
         fail(&mut pool, START, &mut course, FAULT);
-        if pool.handle_exhausted(START, MODEL, &mut course).is_none() {
+        if pool
+            .handle_exhausted(START, MODEL, &mut course, RefusalReason::AllTried)
+            .is_none()
+        {
             break;
         }
     }
     pool.handle_unserved(START, MODEL, &course);
     assert_eq!(score(&mut pool, START, 1), 95);
+}
+
+// acceptance 72
+#[test]
+fn while_retries_are_spent_or_the_breaker_is_open_a_single_failure_blames_no_key() {
+    for reason in [RefusalReason::RetriesSpent, RefusalReason::BreakerOpen] {
+        let mut pool = of_three();
+        let mut course = Course::default();
+        fail(&mut pool, START, &mut course, FAULT);
+        pool.handle_exhausted(START, MODEL, &mut course, reason);
+        pool.handle_unserved(START, MODEL, &course);
+        assert_eq!(score(&mut pool, START, 1), 100, "{reason}");
+    }
 }
 
 #[test]

@@ -199,7 +199,9 @@ impl Engine<'_> {
         let waited = self.now.saturating_duration_since(request.waiting_since);
         request.waited += waited;
         let (model, course) = (&request.ask.model, &mut request.course);
-        let pause = self.pool.handle_exhausted(self.now, model, course);
+        let pause = self
+            .pool
+            .handle_exhausted(self.now, model, course, refusal.reason);
         if let Some(pause) = pause.filter(|&pause| self.now + pause < request.deadline) {
             let at = self.now + pause;
             return self.plan(at, Event::Again(id));
