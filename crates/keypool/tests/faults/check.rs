@@ -15,6 +15,7 @@ pub(crate) fn answer(row: &Row, seen: &Seen) -> Vec<String> {
     let answer = &seen.answer;
     let found = match &row.client {
         Client::Whole => whole(row.asked, answer),
+        Client::Unmarked => unmarked(row.asked.api, answer),
         Client::Partial(code) => partial(row.asked, answer, code),
         Client::Theirs(status, word) => theirs(row, answer, *status, word),
         Client::Ours(status, code) => ours(row.asked.api, answer, *status, code),
@@ -103,15 +104,27 @@ fn whole(asked: Asked, answer: &Answer) -> Result<(), String> {
         let events = answer.events();
         let last = events.last().ok_or("no event")?;
         ensure(is_last(asked.api, last), "the end marker is missing")?;
-        ensure(!events.iter().any(is_error), "there is an error event")?;
-        let text: String = events.iter().map(|event| piece(asked.api, event)).collect();
-        return ensure(text == TEXT, "the text is not the whole one");
+        return all_text(asked.api, &events);
     }
     let body: Value = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
     match text(asked.api, &body) {
         Some(text) => ensure(text == TEXT, "the text is not the whole one"),
         None => ensure(body["data"][0]["embedding"].is_array(), "no embedding"),
     }
+}
+
+fn unmarked(api: Api, answer: &Answer) -> Result<(), String> {
+    ensure(answer.status == 200, "no answer")?;
+    let events = answer.events();
+    let is_marked = events.iter().any(|event| is_last(api, event));
+    ensure(!is_marked, "an end marker was made up")?;
+    all_text(api, &events)
+}
+
+fn all_text(api: Api, events: &[Event]) -> Result<(), String> {
+    ensure(!events.iter().any(is_error), "there is an error event")?;
+    let text: String = events.iter().map(|event| piece(api, event)).collect();
+    ensure(text == TEXT, "the text is not the whole one")
 }
 
 /// The text of a plain answer; none for embeddings.

@@ -219,6 +219,7 @@ impl Display for Client {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole => f.write_str("the whole answer"),
+            Self::Unmarked => f.write_str("the whole answer, without its end marker"),
             Self::Partial(code) => write!(f, "the text so far, then the error event `{code}`"),
             Self::Theirs(status, word) => write!(f, "the provider's {status} `{word}`"),
             Self::Ours(status, code) => write!(f, "{status} `{code}`"),

@@ -129,6 +129,8 @@ pub(crate) enum Step {
 pub(crate) enum Client {
     /// The whole answer.
     Whole,
+    /// The whole answer of a stream, but for the end marker that the provider left out.
+    Unmarked,
     /// A part of a streamed answer, then one error event with this code.
     Partial(&'static str),
     /// The provider's own words: a status, and the type or code in the body. Byte for byte where the row

@@ -4,7 +4,7 @@
 use keypool_sim::Fault;
 
 use crate::meets::{Meets, fault, sound};
-use crate::row::Client::Partial;
+use crate::row::Client::{Partial, Unmarked};
 use crate::row::Leaves::{Scored, Sound};
 use crate::row::{Asked, CHAT_STREAM, Group, MESSAGES_STREAM, RESPONSES_STREAM, Row};
 
@@ -177,5 +177,14 @@ fn after_some_content() -> Vec<Row> {
                 .gets(Partial("upstream_cut")),
         );
     }
+    // Its last chunk has said why it is finished.
+    rows.push(
+        row("The stream lacks nothing but its end marker", CHAT_STREAM)
+            .keys([
+                (fault("200, all text, the end", Fault::NoEndMarker), Sound),
+                (sound(), Sound),
+            ])
+            .gets(Unmarked),
+    );
     rows
 }
