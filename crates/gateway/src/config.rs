@@ -117,21 +117,30 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the request sent to the first byte of the answer that says something.
     pub first_byte: Duration,
-    /// Between two chunks of an answer, whatever they say.
+    /// Between two chunks of an answer, whatever they say, and between two that its client takes.
     pub idle: Duration,
     /// From the attempt's begin to the answer's end.
     pub total: Duration,
+    /// Reading a request's head from the client.
+    pub client_head: Duration,
     /// Reading a request's body from the client.
     pub client_body: Duration,
+    /// How long a client's connection may be idle.
+    pub client_idle: Duration,
     /// How long requests in flight may go on after a stop was asked for.
     pub drain: Duration,
 }
 
-/// Bounds on what a client may send.
+/// Bounds on what clients may send and hold.
 #[derive(Debug, Clone)]
 pub struct Bounds {
     /// Largest request body in bytes.
     pub body_bytes: usize,
+    /// Most bytes that the bodies of all requests may hold in memory together, from the first byte read
+    /// until an answer has begun.
+    pub body_bytes_in_flight: usize,
+    /// Most connections of clients at a time; fewer where the system allows fewer open files.
+    pub connections: usize,
 }
 
 /// How upstreams are reached.
@@ -225,7 +234,11 @@ impl Default for Timeouts {
             first_byte: Duration::from_mins(10),
             idle: Duration::from_mins(2),
             total: Duration::from_hours(1),
+            client_head: Duration::from_secs(30),
             client_body: Duration::from_mins(1),
+            // Above the 60 s of common load balancers and clients: the side that sends requests should be
+            // the one to close, or it may send one into a connection that is being closed.
+            client_idle: Duration::from_secs(75),
             drain: Duration::from_secs(30),
         }
     }
@@ -235,6 +248,8 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             body_bytes: 32 * 1024 * 1024,
+            body_bytes_in_flight: 512 * 1024 * 1024,
+            connections: 16_384,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::live::Live;
 use crate::provider::{Provider, ProviderError, pool_key};
 use crate::state::StateStore;
 use crate::telemetry::GatewayMeasurements;
+use crate::traffic::intake::BodyMemory;
 
 /// Reads the configuration anew; the error is fit for the operator.
 pub type Reloader = Arc<dyn Fn() -> Result<GatewayConfig, String> + Send + Sync>;
@@ -27,6 +28,8 @@ pub(crate) struct Core {
     pub measurements: GatewayMeasurements,
     /// Changes made through the admin API.
     pub state: StateStore,
+    /// The memory that request bodies share.
+    pub bodies: Arc<BodyMemory>,
     live: ArcSwap<Live>,
     housekeeping: Housekeeping,
     reloader: Mutex<Option<Reloader>>,
@@ -90,6 +93,7 @@ impl Core {
             time,
             measurements,
             state,
+            bodies: Arc::default(),
             live,
             housekeeping,
             reloader: Mutex::new(None),

@@ -16,8 +16,89 @@ pub(crate) const SESSION_BYTES: usize = 256;
 /// says why still arrives; a twentieth of the time if that is less.
 pub(crate) const CLIENT_CLOCK_MARGIN: Duration = Duration::from_millis(500);
 
-/// How long a client may take to send a request's head.
-pub(crate) const REQUEST_HEAD_TIME: Duration = Duration::from_secs(30);
+/// How often a client's body is looked at for progress, and the least that must have come meanwhile. A body
+/// that trickles holds memory and a place; 200 bytes a second is less than any network that people call one.
+pub(crate) const BODY_PROGRESS_TIME: Duration = Duration::from_secs(5);
+/// See [`BODY_PROGRESS_TIME`].
+pub(crate) const BODY_PROGRESS_BYTES: usize = 1024;
+
+/// What a request is charged of the memory for bodies besides its bytes: about what its task, its head and
+/// its place in a queue take.
+pub(crate) const REQUEST_OVERHEAD_BYTES: usize = 16 * 1024;
+
+/// What a client that takes bytes slowly must take of an answer each second to be waited for.
+pub(crate) const ANSWER_BYTES_PER_SECOND: u32 = 1024;
+
+/// How long a connection may take to end once it was asked to, before it is cut.
+pub(crate) const CLOSING_TIME: Duration = Duration::from_secs(5);
+
+/// How long what a client still sends after an answer is read and dropped. A socket that is closed with
+/// unread bytes is reset, and the reset may overtake the answer that says why.
+pub(crate) const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// Most bytes that are read and dropped so.
+pub(crate) const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Requests at a time on one HTTP/2 connection; more than an agent ever has, and what most servers allow.
+pub(crate) const HTTP2_STREAMS: u32 = 128;
+
+/// Most bytes of an answer that wait in an HTTP/2 stream for its client. A client that takes none may have
+/// this much kept for each of its streams.
+pub(crate) const HTTP2_SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Streams that a client may reset before the gateway has looked at them (HTTP/2 rapid reset,
+/// CVE-2023-44487); past it the connection is closed.
+pub(crate) const HTTP2_EARLY_RESETS: usize = 20;
+
+/// Streams that a client may have reset by its own errors; past it the connection is closed.
+pub(crate) const HTTP2_ERROR_RESETS: usize = 128;
+
+/// Connections to an admin listener of its own: operators, scrapers and listeners to events.
+pub(crate) const ADMIN_CONNECTIONS: usize = 1024;
+
+/// Share of the file descriptors that client connections may have; the rest is for upstream connections,
+/// listeners and files.
+pub(crate) const CONNECTION_SHARE: (u64, u64) = (3, 4);
+
+/// Most file descriptors that are asked for. Some systems allow a billion, and a table for them.
+pub(crate) const DESCRIPTORS: u64 = 1 << 20;
+
+/// Idle connections that are looked for at a time when room has to be made; looking costs a pass over all.
+pub(crate) const EVICTED_TOGETHER: usize = 64;
+
+/// Pause after no connection could be accepted for want of descriptors: time for some to be closed.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The least time between two log lines that say the same of connections.
+pub(crate) const SAME_LINE_AFTER: Duration = Duration::from_secs(10);
+
+/// How often a worker looks how late it is.
+pub(crate) const PRESSURE_LOOK: Duration = Duration::from_millis(5);
+
+/// A worker this late has more to do than it can. An answer of a model takes seconds, so nobody notices a
+/// delay below it.
+pub(crate) const PRESSURE_DELAY: Duration = Duration::from_millis(100);
+
+/// How long a worker must have been late all the time before it refuses requests: a burst is no overload.
+pub(crate) const PRESSURE_TIME: Duration = Duration::from_millis(100);
+
+/// This many times as late, a worker refuses critical requests too.
+pub(crate) const PRESSURE_CRITICAL: u32 = 4;
+
+/// Least share of a CPU, in percent, that a worker used itself while it was late. One that was late
+/// because others had the CPU would win nothing by refusing.
+pub(crate) const PRESSURE_CPU_PERCENT: u32 = 20;
+
+/// Refusals a second of one worker. Each costs some 8 µs: so they take less than a tenth of a CPU, and
+/// what they cannot refuse waits in its connection instead, which costs nothing.
+pub(crate) const REFUSALS_PER_SECOND: u32 = 10_000;
+
+/// What a client is told to wait when the gateway itself has too much to do; up to as much again is added,
+/// so that those who were refused together do not come back together.
+pub(crate) const REFUSED_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Most look-ups of host names of one worker that are under way; each takes a thread.
+pub(crate) const LOOKUPS: usize = 32;
 
 /// Most bytes read of an upstream's error body; real ones are below 4 KiB.
 pub(crate) const ERROR_BODY_BYTES: usize = 64 * 1024;

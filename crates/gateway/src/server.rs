@@ -5,31 +5,40 @@
 //! worker the kernel's hash may put all of a few long-lived connections on one core, and a second
 //! process could bind the same port unnoticed.)
 
+mod accept;
+mod activity;
 mod connection;
+mod connections;
+mod descriptors;
+mod http2;
+mod pressure;
+mod served;
 mod service;
+mod stream;
+mod worker;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::auth::open_address;
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::config::GatewayConfig;
 use crate::core::{Core, ReloadError, ReloadSummary, Reloader};
 use crate::driver::Housekeeping;
+use crate::limits;
 use crate::provider::ProviderError;
 use crate::state::{StateError, StateStore};
 use crate::telemetry::GatewayMeasurements;
 use crate::upstream::{NetworkError, UpstreamClient};
-use connection::{serve_connection, until_stopped};
+use accept::Acceptor;
+use connections::Connections;
 use service::{Routes, Service};
+use worker::{Worker, distribute, runtime};
 
 /// Why the gateway cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +83,7 @@ pub struct RunningGateway {
     admin: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
-    open: Arc<AtomicUsize>,
+    connections: [Arc<Connections>; 2],
 }
 
 /// How a stop went.
@@ -115,7 +124,9 @@ impl Gateway {
         let prober = client()?;
 
         let (stop, stopped) = watch::channel(false);
-        let open = Arc::new(AtomicUsize::new(0));
+        let bound = descriptors::connections(config.bounds.connections, descriptors::raise_limit());
+        let connections = [bound, limits::ADMIN_CONNECTIONS]
+            .map(|bound| Connections::new(bound, measurements.defence.clone()));
         let mut threads = Vec::new();
         let keeper = runtime()?;
         let housekeeping = Housekeeping::new(
@@ -134,7 +145,7 @@ impl Gateway {
         let mut handles = Vec::new();
         for (index, client) in clients.into_iter().enumerate() {
             let service = Service::new(core.clone(), client, traffic_routes);
-            let worker = Worker::new(service, stopped.clone(), open.clone());
+            let worker = Worker::new(service, stopped.clone());
             let (handle, thread) = worker.spawn(&format!("keypool-{index}"))?;
             handles.push(handle);
             threads.push(thread);
@@ -142,14 +153,24 @@ impl Gateway {
         let traffic_at = local_addr(&traffic)?;
         let admin_at = admin.as_ref().map(local_addr).transpose()?;
         let admin_service = Service::new(core.clone(), prober, Routes::Admin);
-        let admin_worker = Worker::new(admin_service, stopped.clone(), open.clone());
+        let admin_worker = Worker::new(admin_service, stopped.clone());
+        let (clients, operators) = {
+            let _within = keeper.enter();
+            let [clients, operators] = &connections;
+            let acceptor = |listener, connections: &Arc<Connections>| {
+                Acceptor::new(listener, connections.clone(), stopped.clone())
+                    .map_err(StartError::Worker)
+            };
+            let operators = admin.map(|listener| acceptor(listener, operators));
+            (acceptor(traffic, clients)?, operators.transpose()?)
+        };
         let thread = std::thread::Builder::new().name("keypool-main".to_owned());
         let keeper_thread = thread.spawn(move || {
             keeper.block_on(async move {
-                if let Some(listener) = admin {
-                    tokio::spawn(admin_worker.accept(listener));
+                if let Some(operators) = operators {
+                    tokio::spawn(admin_worker.accept(operators));
                 }
-                accept(traffic, handles, stopped).await;
+                distribute(clients, handles).await;
             });
         });
         threads.push(keeper_thread.map_err(StartError::Worker)?);
@@ -159,7 +180,7 @@ impl Gateway {
             admin: admin_at,
             stop,
             threads,
-            open,
+            connections,
         })
     }
 }
@@ -196,7 +217,13 @@ impl RunningGateway {
         let bound = self.core.live().config.timeouts.drain;
         self.core.begin_draining();
         self.stop.send_replace(true);
-        while self.open.load(Ordering::Acquire) > 0 && began.elapsed() < bound {
+        let open = || -> usize {
+            self.connections
+                .iter()
+                .map(|listener| listener.count())
+                .sum()
+        };
+        while open() > 0 && began.elapsed() < bound {
             if began.elapsed() >= bound / 2 {
                 // What waits for room still is told so, rather than cut; what got room has the rest of
                 // the time to be answered.
@@ -204,7 +231,7 @@ impl RunningGateway {
             }
             std::thread::sleep(LOOK_EVERY);
         }
-        let cut = self.open.load(Ordering::Acquire);
+        let cut = open();
         if cut == 0 {
             for thread in self.threads {
                 // A worker that panicked has nothing left to wait for.
@@ -216,160 +243,6 @@ impl RunningGateway {
             took: began.elapsed(),
         }
     }
-}
-
-/// One core's share of the work.
-struct Worker {
-    service: Service,
-    stopped: watch::Receiver<bool>,
-    open: Arc<AtomicUsize>,
-}
-
-/// How connections are handed to a worker.
-struct WorkerHandle {
-    connections: mpsc::UnboundedSender<std::net::TcpStream>,
-    open_here: Arc<AtomicUsize>,
-}
-
-impl Worker {
-    fn new(service: Service, stopped: watch::Receiver<bool>, open: Arc<AtomicUsize>) -> Self {
-        Self {
-            service,
-            stopped,
-            open,
-        }
-    }
-
-    fn spawn(self, name: &str) -> Result<(WorkerHandle, JoinHandle<()>), StartError> {
-        let runtime = runtime()?;
-        let (connections, incoming) = mpsc::unbounded_channel();
-        let open_here = Arc::new(AtomicUsize::new(0));
-        let handle = WorkerHandle {
-            connections,
-            open_here: open_here.clone(),
-        };
-        let thread = std::thread::Builder::new().name(name.to_owned());
-        let thread = thread
-            .spawn(move || runtime.block_on(self.run(incoming, open_here)))
-            .map_err(StartError::Worker)?;
-        Ok((handle, thread))
-    }
-
-    /// Serves the connections that it is handed, until there will be no more and all are done.
-    async fn run(
-        self,
-        mut incoming: mpsc::UnboundedReceiver<std::net::TcpStream>,
-        open_here: Arc<AtomicUsize>,
-    ) {
-        let mut connections = tokio::task::JoinSet::new();
-        while let Some(stream) = incoming.recv().await {
-            while connections.try_join_next().is_some() {}
-            if let Ok(stream) = TcpStream::from_std(stream) {
-                let counted = [Counted::new(&open_here), Counted::new(&self.open)];
-                let (service, stopped) = (self.service.clone(), self.stopped.clone());
-                connections.spawn(async move {
-                    let _counted = counted;
-                    serve_connection(stream, service, stopped).await;
-                });
-            }
-        }
-        while connections.join_next().await.is_some() {}
-    }
-
-    /// Accepts and serves in one place, for a listener with little traffic.
-    async fn accept(self, listener: std::net::TcpListener) {
-        let Ok(listener) = TcpListener::from_std(listener) else {
-            return;
-        };
-        let mut stopped = self.stopped.clone();
-        while let Some(stream) = next_connection(&listener, &mut stopped).await {
-            let counted = Counted::new(&self.open);
-            let (service, stopped) = (self.service.clone(), self.stopped.clone());
-            tokio::spawn(async move {
-                let _counted = counted;
-                serve_connection(stream, service, stopped).await;
-            });
-        }
-    }
-}
-
-/// Counts a connection as open for as long as it lives.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Hands each new connection to the worker with the fewest open ones.
-async fn accept(
-    listener: std::net::TcpListener,
-    workers: Vec<WorkerHandle>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let Ok(listener) = TcpListener::from_std(listener) else {
-        return;
-    };
-    let mut turn = 0_usize;
-    while let Some(stream) = next_connection(&listener, &mut stopped).await {
-        turn = turn.wrapping_add(1);
-        let count = workers.len();
-        let fewest = (0..count)
-            .map(|offset| (turn + offset) % count)
-            .min_by_key(|index| workers.get(*index).map(WorkerHandle::open));
-        if let Some(worker) = fewest.and_then(|index| workers.get(index))
-            && let Ok(stream) = stream.into_std()
-        {
-            // A worker ends only after this task has dropped its handle.
-            let _ = worker.connections.send(stream);
-        }
-    }
-}
-
-impl WorkerHandle {
-    fn open(&self) -> usize {
-        self.open_here.load(Ordering::Relaxed)
-    }
-}
-
-/// The next connection; `None` once a stop was asked for.
-async fn next_connection(
-    listener: &TcpListener,
-    stopped: &mut watch::Receiver<bool>,
-) -> Option<TcpStream> {
-    /// Out of file descriptors: time for some to be closed.
-    const PAUSE: Duration = Duration::from_millis(50);
-    loop {
-        tokio::select! {
-            () = until_stopped(stopped) => return None,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    // Small answers must not wait for an acknowledgement.
-                    let _ = stream.set_nodelay(true);
-                    return Some(stream);
-                }
-                Err(error) => {
-                    tracing::warn!("a connection could not be accepted: {error}");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            },
-        }
-    }
-}
-
-fn runtime() -> Result<Runtime, StartError> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(StartError::Worker)
 }
 
 fn bind(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {

@@ -1,19 +1,24 @@
 //! From a request's method and path to what serves it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use keypool_wire::{Dialect, Endpoint, OwnError};
 use tower::ServiceExt;
 
+use super::activity::Clocks;
+use super::pressure::Pressure;
 use crate::admin::{self, AdminAccess};
 use crate::answer::{Retry, error_response, json_response, stopping};
 use crate::auth::check_admin;
 use crate::body::AnswerBody;
 use crate::core::Core;
-use crate::telemetry::render_metrics;
+use crate::limits;
+use crate::telemetry::{Defence, render_metrics};
 use crate::traffic;
 use crate::upstream::UpstreamClient;
 
@@ -32,6 +37,7 @@ pub(super) struct Service {
     upstream: Arc<UpstreamClient>,
     routes: Routes,
     admin: axum::Router,
+    pressure: Arc<Pressure>,
 }
 
 /// What a path stands for.
@@ -54,11 +60,43 @@ impl Service {
             upstream,
             routes,
             admin,
+            pressure: Arc::default(),
         }
+    }
+
+    /// The clocks of a client's connection, as configured now.
+    pub(super) fn clocks(&self) -> Clocks {
+        Clocks::from(&self.core.live().config.timeouts)
+    }
+
+    /// Where it is counted what the gateway refuses and closes.
+    pub(super) fn defence(&self) -> &Arc<Defence> {
+        &self.core.measurements.defence
+    }
+
+    /// The pressure on the worker that this serves.
+    pub(super) fn pressure(&self) -> &Arc<Pressure> {
+        &self.pressure
     }
 
     pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<AnswerBody> {
         let (route, dialect) = (self.route(request.uri().path()), dialect_of(&request));
+        if matches!(route, Route::Endpoint(_))
+            && self
+                .pressure
+                .refuses(|| traffic::is_critical(request.headers()))
+        {
+            return self.overloaded(dialect);
+        }
+        if let Err(error) = check_authority(&request) {
+            let mut response = error_response(dialect, &error, Retry::Never);
+            if request.version() < Version::HTTP_2 {
+                // What else comes on this connection may be no request of its client's.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            return response;
+        }
         match (route, request.method()) {
             (Route::Endpoint(endpoint), &Method::POST) => {
                 if self.core.is_draining() {
@@ -97,6 +135,18 @@ impl Service {
             path if with_traffic => endpoint_of(path).map_or(Route::Unknown, Route::Endpoint),
             _ => Route::Unknown,
         }
+    }
+
+    /// The answer to a request for which there is no time.
+    fn overloaded(&self, dialect: Dialect) -> Response<AnswerBody> {
+        let number = self.defence().count_refused_request();
+        let error = OwnError {
+            status: 503,
+            code: "overloaded",
+            message: "keypool has more requests than it can serve; try again in a moment"
+                .to_owned(),
+        };
+        error_response(dialect, &error, Retry::After(spread(number)))
     }
 
     fn models(&self, request: &Request<Incoming>, dialect: Dialect) -> Response<AnswerBody> {
@@ -159,6 +209,39 @@ impl Service {
             Err(never) => match never {},
         }
     }
+}
+
+/// When the `number`-th refused client should come back: not together with those before it.
+fn spread(number: u64) -> Duration {
+    let longest = u64::try_from(limits::REFUSED_RETRY_AFTER.as_millis()).unwrap_or(1000);
+    // A prime, so that neighbours are far apart.
+    let more = number.wrapping_mul(397) % longest;
+    limits::REFUSED_RETRY_AFTER + Duration::from_millis(more)
+}
+
+/// Refuses a request that names its host twice, and not alike, or over HTTP/1.1 not at all (RFC 9112,
+/// 3.2): who reads the one and who reads the other would not agree on what is asked for.
+fn check_authority(request: &Request<Incoming>) -> Result<(), OwnError> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (host, second) = (hosts.next(), hosts.next());
+    let authority = request.uri().authority().map(Authority::as_str);
+    let message = match (host, second, authority) {
+        (_, Some(_), _) => "the request has several Host headers",
+        (None, None, None) if request.version() == Version::HTTP_11 => {
+            "the request has no Host header"
+        }
+        (Some(host), None, Some(authority))
+            if !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) =>
+        {
+            "the request's Host header and its target name different hosts"
+        }
+        _ => return Ok(()),
+    };
+    Err(OwnError {
+        status: 400,
+        code: "bad_host",
+        message: message.to_owned(),
+    })
 }
 
 fn endpoint_of(path: &str) -> Option<Endpoint> {

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::defence::Defence;
 use super::events::Events;
 use super::trace::Traces;
 use crate::limits;
@@ -36,6 +37,8 @@ pub(crate) struct GatewayMeasurements {
     pub(crate) connections_opened: Arc<AtomicU64>,
     /// Streams that are being relayed now.
     pub(crate) streams_open: Arc<AtomicU64>,
+    /// Clients' connections, and what was refused and closed.
+    pub(crate) defence: Arc<Defence>,
     pub(super) answers: Answers,
     pub(super) time_to_answer: Histogram,
     events: Arc<Events>,
@@ -99,6 +102,7 @@ impl Default for GatewayMeasurements {
         Self {
             connections_opened: Arc::default(),
             streams_open: Arc::default(),
+            defence: Arc::default(),
             answers: Answers::default(),
             time_to_answer: Histogram::new(DURATION_BUCKETS),
             events: Arc::default(),

@@ -1,6 +1,7 @@
 //! What is measured besides the pools' own counts, how it is shown, and the names that logs use.
 
 mod census;
+mod defence;
 mod events;
 mod exposition;
 mod measurements;
@@ -8,6 +9,7 @@ mod scrape;
 mod trace;
 
 pub(crate) use census::{KeyView, ProviderView, census};
+pub(crate) use defence::{Closed, Defence};
 pub(crate) use events::{Alert, Event, Events, Subscription};
 pub(crate) use exposition::render_metrics;
 pub(crate) use measurements::{GatewayMeasurements, ProviderMeasurements};

@@ -25,6 +25,16 @@ pub(super) struct Scrape {
     time_to_answer: Histogram,
     streams_open: u64,
     connections_opened: u64,
+    clients: Clients,
+}
+
+/// Clients' connections and requests, and what was refused and closed.
+#[derive(Debug)]
+struct Clients {
+    connections_open: u64,
+    connections_closed: Vec<(&'static str, u64)>,
+    requests_refused: [(&'static str, u64); 2],
+    body_bytes: usize,
 }
 
 const STATES: [KeyState; 4] = [
@@ -52,6 +62,15 @@ impl Scrape {
             time_to_answer: measurements.time_to_answer.clone(),
             streams_open: measurements.streams_open.load(Ordering::Relaxed),
             connections_opened: measurements.connections_opened.load(Ordering::Relaxed),
+            clients: Clients {
+                connections_open: measurements.defence.open(),
+                connections_closed: measurements.defence.closed().collect(),
+                requests_refused: [
+                    ("overload", measurements.defence.refused_requests()),
+                    ("memory", core.bodies.refused()),
+                ],
+                body_bytes: core.bodies.held(),
+            },
         }
     }
 
@@ -315,7 +334,36 @@ impl Collector for Scrape {
         self.encode_keys(&mut encoder)?;
         self.encode_limits(&mut encoder)?;
         self.encode_providers(&mut encoder)?;
-        self.encode_gateway(&mut encoder)
+        self.encode_gateway(&mut encoder)?;
+        self.clients.encode(&mut encoder)
+    }
+}
+
+impl Clients {
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Connections of clients that are open";
+        let metric =
+            encoder.encode_descriptor("client_connections", help, None, MetricType::Gauge)?;
+        ConstGauge::new(self.connections_open).encode(metric)?;
+        counters(
+            encoder,
+            "client_connections_closed",
+            "Connections of clients that the gateway closed, by reason",
+            self.connections_closed
+                .iter()
+                .map(|&(reason, count)| ([("reason", reason)], count)),
+        )?;
+        counters(
+            encoder,
+            "requests_refused",
+            "Requests refused because the gateway had too much to do or to hold",
+            self.requests_refused
+                .map(|(reason, count)| ([("reason", reason)], count)),
+        )?;
+        let help = "Memory that the bodies of requests take, with what goes with each";
+        let metric =
+            encoder.encode_descriptor("request_body_bytes", help, None, MetricType::Gauge)?;
+        ConstGauge::new(u64::try_from(self.body_bytes).unwrap_or(u64::MAX)).encode(metric)
     }
 }
 

@@ -4,6 +4,7 @@ mod attempt;
 pub(crate) mod deferred;
 mod failure;
 mod headers;
+pub(crate) mod intake;
 mod journey;
 mod models;
 mod opening;
@@ -32,6 +33,7 @@ pub(crate) use failure::upstream_headers;
 pub(crate) use headers::{ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
 use journey::{Journey, Means, REQUEST_ID_HEADER, Trail};
 pub(crate) use models::list_models;
+pub(crate) use options::is_critical;
 pub(crate) use quota_headers::QuotaHeaders;
 use request::{Arrival, ClientRequest};
 
@@ -139,11 +141,11 @@ async fn serve_arrival(
         tenant,
         endpoint,
         request,
+        core.bodies.share(),
         &live.config,
         core.measurements.traces(),
     )
-    .await
-    .map_err(permanent)?;
+    .await?;
     let model = request.model().map_err(permanent)?;
     let targets =
         route(live, endpoint.dialect(), model).map_err(|error| permanent(route_error(&error)))?;

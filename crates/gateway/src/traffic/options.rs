@@ -56,6 +56,11 @@ impl Options {
     }
 }
 
+/// Whether a request says that it is critical, without a look at anything else.
+pub(crate) fn is_critical(headers: &HeaderMap) -> bool {
+    matches!(urgency(headers), Ok(Some(Urgency::Critical)))
+}
+
 fn urgency(headers: &HeaderMap) -> Result<Option<Urgency>, OwnError> {
     let Some(value) = headers.get(PRIORITY_HEADER) else {
         return Ok(None);

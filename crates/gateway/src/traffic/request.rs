@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use keypool_pool::{Timestamp, TraceRecord, Urgency};
 use keypool_wire::{Endpoint, OwnError, Peek, PeekError};
 
+use crate::answer::Retry;
 use crate::auth::TenantRef;
 use crate::config::GatewayConfig;
 use crate::limits;
 use crate::telemetry::Traces;
 use crate::traffic::headers;
+use crate::traffic::intake::{BodyShare, read_body};
 use crate::traffic::options::Options;
 
 /// What is still of interest about a request while its answer is on its way. It holds nothing of the
@@ -115,6 +116,8 @@ pub(crate) struct ClientRequest<'a> {
     pub facts: Arc<RequestFacts>,
     /// The body as it came, kept for replay until an answer has begun.
     pub body: Bytes,
+    /// What the body takes of the memory for all of them, until then.
+    _share: BodyShare,
     /// The headers that go upstream.
     pub headers: HeaderMap,
     /// The query string that goes upstream.
@@ -144,20 +147,23 @@ pub(crate) struct Arrival {
 }
 
 impl<'a> ClientRequest<'a> {
-    /// Reads the body and looks at it.
+    /// Reads the body, within its share of the memory for all bodies, and looks at it.
     pub(crate) async fn accept(
         arrival: Arrival,
         tenant: TenantRef<'a>,
         endpoint: Endpoint,
         request: Request<Incoming>,
+        mut share: BodyShare,
         config: &GatewayConfig,
         traces: &Arc<Traces>,
-    ) -> Result<Self, OwnError> {
+    ) -> Result<Self, (OwnError, Retry)> {
+        let permanent = |error: OwnError| (error, Retry::Never);
         let (parts, body) = request.into_parts();
-        let bound = config.bounds.body_bytes;
-        let options = Options::read(&parts.headers)?;
-        let body = read_body(body, bound, config.timeouts.client_body).await?;
-        let peek = keypool_wire::peek(endpoint, &body).map_err(|error| peek_error(&error))?;
+        let options = Options::read(&parts.headers).map_err(permanent)?;
+        let time = config.timeouts.client_body;
+        let body = read_body(body, &config.bounds, time, &mut share).await?;
+        let peek =
+            keypool_wire::peek(endpoint, &body).map_err(|error| permanent(peek_error(&error)))?;
         let named = options.session.as_deref().map(keypool_wire::session_hash);
         let cached = peek.input_tokens >= limits::CACHED_PREFIX_TOKENS;
         let begins = Some(peek.prefix).filter(|&prefix| prefix != 0 && cached);
@@ -183,6 +189,7 @@ impl<'a> ClientRequest<'a> {
                 trace,
             }),
             body,
+            _share: share,
             headers: headers::for_upstream(&parts.headers),
             query: parts.uri.query().and_then(headers::query_for_upstream),
             tenant,
@@ -212,33 +219,6 @@ impl<'a> ClientRequest<'a> {
 /// Two tenants that name their conversations alike share nothing.
 fn in_namespace(tenant: &str, session: u64) -> u64 {
     keypool_wire::session_hash(tenant).rotate_left(1) ^ session
-}
-
-async fn read_body(body: Incoming, bound: usize, time: Duration) -> Result<Bytes, OwnError> {
-    let reading = Limited::new(body, bound).collect();
-    let Ok(read) = tokio::time::timeout(time, reading).await else {
-        return Err(OwnError {
-            status: 408,
-            code: "body_timeout",
-            message: format!(
-                "the request's body did not arrive within {} s",
-                time.as_secs()
-            ),
-        });
-    };
-    match read {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(OwnError {
-            status: 413,
-            code: "body_too_large",
-            message: format!("the request's body is larger than the {bound} bytes allowed"),
-        }),
-        Err(error) => Err(OwnError {
-            status: 400,
-            code: "bad_body",
-            message: format!("the request's body could not be read: {error}"),
-        }),
-    }
 }
 
 fn peek_error(error: &PeekError) -> OwnError {

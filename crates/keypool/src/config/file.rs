@@ -118,13 +118,21 @@ pub(crate) struct NetworkFile {
     pub(crate) proxy: Option<SecretText>,
 }
 
-/// Bounds on what clients may send.
+/// Bounds on what clients may send and hold.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct BoundsFile {
     /// Largest body of a request in bytes; default 33554432 (32 MiB).
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub(crate) body_bytes: Option<u64>,
+    /// Most bytes that the bodies of all requests may hold in memory together; at least `bodyBytes`. Default
+    /// 536870912 (512 MiB).
+    #[schemars(range(min = 65_536, max = 1_099_511_627_776_u64))]
+    pub(crate) body_bytes_in_flight: Option<u64>,
+    /// Most connections of clients at a time, fewer where the system allows fewer open files; read at the
+    /// start. Default 16384.
+    #[schemars(range(min = 8, max = 1_000_000))]
+    pub(crate) connections: Option<u64>,
 }
 
 /// Targets in order of preference, each `provider,model`.

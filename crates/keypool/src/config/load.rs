@@ -238,16 +238,28 @@ fn timeouts(file: &TimeoutsFile, api_timeout_ms: Option<u64>) -> Timeouts {
         first_byte: or(file.first_byte.or(api_timeout_ms), default.first_byte),
         idle: or(file.idle, default.idle),
         total: or(file.total, default.total),
+        client_head: or(file.client_head, default.client_head),
         client_body: or(file.client_body, default.client_body),
+        client_idle: or(file.client_idle, default.client_idle),
         drain: or(file.drain, default.drain),
     }
 }
 
 fn bounds(file: &BoundsFile) -> Bounds {
-    let body_bytes = file
-        .body_bytes
-        .and_then(|bytes| usize::try_from(bytes).ok());
-    body_bytes.map_or_else(Bounds::default, |body_bytes| Bounds { body_bytes })
+    let default = Bounds::default();
+    let or = |given: Option<u64>, default| {
+        given.map_or(default, |given| {
+            usize::try_from(given).unwrap_or(usize::MAX)
+        })
+    };
+    let body_bytes = or(file.body_bytes, default.body_bytes);
+    let in_flight = or(file.body_bytes_in_flight, default.body_bytes_in_flight);
+    Bounds {
+        body_bytes,
+        // The largest body that is allowed must fit.
+        body_bytes_in_flight: in_flight.max(body_bytes),
+        connections: or(file.connections, default.connections),
+    }
 }
 
 fn log_level(file: &ConfigFile) -> Option<LogLevel> {

@@ -99,15 +99,23 @@ pub(crate) struct TimeoutsFile {
     /// 600000.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(crate) first_byte: Option<u64>,
-    /// Between two pieces of an answer; default 120000. Five times as long with nothing but keep-alives.
+    /// Between two pieces of an answer, as the provider sends and as the client takes them; default 120000. Five
+    /// times as long with nothing but keep-alives.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(crate) idle: Option<u64>,
     /// From the attempt's begin to the answer's end; default 3600000.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(crate) total: Option<u64>,
+    /// Reading a request's head from the client; default 30000.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub(crate) client_head: Option<u64>,
     /// Reading a request's body from the client; default 60000.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(crate) client_body: Option<u64>,
+    /// How long a client's connection may be idle; longer than what stands in front of keypool keeps its
+    /// connections. Default 75000.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub(crate) client_idle: Option<u64>,
     /// How long requests in flight may go on after a stop was asked for; default 30000.
     #[schemars(range(min = 0, max = 86_400_000))]
     pub(crate) drain: Option<u64>,
