@@ -6,8 +6,26 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 
+use crate::headers::Headers;
+
 /// US Pacific time with its summer time, written as a rule so that no time zone database is needed.
 const PACIFIC: &str = "PST8PDT,M3.2.0,M11.1.0";
+
+/// How far a provider's clock may be from ours before its own counts: more than the second to which a `date`
+/// is cut and the time that an answer is on its way.
+const CLOCK_TOLERANCE_MICROS: u64 = 10_000_000;
+
+/// The instant of an answer by its provider's clock: its `date`, where that is not about ours.
+///
+/// Instants that the answer names are waits from there. Held against a clock of ours that is a day behind, a
+/// reset a second from now would be one tomorrow.
+pub(crate) fn now_of_provider(headers: &dyn Headers, now_unix_micros: u64) -> u64 {
+    headers
+        .get("date")
+        .and_then(parse_instant)
+        .filter(|theirs| theirs.abs_diff(now_unix_micros) > CLOCK_TOLERANCE_MICROS)
+        .unwrap_or(now_unix_micros)
+}
 
 /// An RFC 3339 instant, or the date of an HTTP header.
 pub(crate) fn parse_instant(text: &str) -> Option<u64> {

@@ -10,16 +10,18 @@
 
 use std::time::Duration;
 
-use crate::dates::{next_midnight, next_monday, next_month, parse_instant};
+use crate::dates::{next_midnight, next_monday, next_month, now_of_provider, parse_instant};
 use crate::headers::Headers;
 use crate::limits::RETRY_AFTER_MAX;
 
 /// The wait that the headers of an answer ask for; `None` when they do not.
 ///
 /// `retry-after-ms` comes first, as it is the finer one, then `retry-after`. A negative or
-/// senseless value is ignored; an instant that has passed means no wait.
+/// senseless value is ignored; an instant that has passed means no wait. Instants are held against the
+/// answer's own `date` where that is far from `now_unix_micros`.
 pub(crate) fn retry_after(headers: &dyn Headers, now_unix_micros: u64) -> Option<Duration> {
-    retry_after_ms(headers).or_else(|| retry_after_header(headers, now_unix_micros))
+    let now = now_of_provider(headers, now_unix_micros);
+    retry_after_ms(headers).or_else(|| retry_after_header(headers, now))
 }
 
 fn retry_after_ms(headers: &dyn Headers) -> Option<Duration> {
@@ -71,6 +73,7 @@ const ANTHROPIC_DIMENSIONS: [(&str, &str); 4] = [
 
 /// The latest reset among the limits of which the headers say that nothing remains.
 pub(crate) fn exhausted_reset(headers: &dyn Headers, now_unix_micros: u64) -> Option<Duration> {
+    let now = now_of_provider(headers, now_unix_micros);
     ANTHROPIC_DIMENSIONS
         .iter()
         .chain(&OPENAI_DIMENSIONS)
@@ -79,7 +82,7 @@ pub(crate) fn exhausted_reset(headers: &dyn Headers, now_unix_micros: u64) -> Op
                 .get(remaining)
                 .is_some_and(|left| left.trim() == "0")
         })
-        .filter_map(|(_, reset)| reset_value(headers.get(reset)?.trim(), now_unix_micros))
+        .filter_map(|(_, reset)| reset_value(headers.get(reset)?.trim(), now))
         .max()
 }
 

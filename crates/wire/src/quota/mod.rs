@@ -19,6 +19,7 @@ use std::time::Duration;
 pub(crate) use errors::number_after;
 use smallvec::SmallVec;
 
+use crate::dates::now_of_provider;
 use crate::headers::Headers;
 use crate::limits::QUOTA_READINGS_MAX;
 use crate::provider::ProviderKind;
@@ -71,13 +72,15 @@ pub type QuotaReadings = SmallVec<[QuotaReading; 4]>;
 /// Reads the quota headers of an answer, of whatever status.
 ///
 /// What is missing, negative, malformed or senseless is left out; of two headers for one limit the
-/// tighter counts. `now_unix_micros` turns resets given as instants into durations.
+/// tighter counts. `now_unix_micros`, or the answer's own `date` where that is far from it, turns resets
+/// given as instants into durations.
 #[must_use]
 pub fn quota_readings(
     provider: ProviderKind,
     headers: &dyn Headers,
     now_unix_micros: u64,
 ) -> QuotaReadings {
+    let now_unix_micros = now_of_provider(headers, now_unix_micros);
     let mut readings = QuotaReadings::new();
     for row in table::rows(provider) {
         if let Some(reading) = read::reading(row, headers, now_unix_micros) {

@@ -52,6 +52,39 @@ fn retry_after_is_understood_in_every_form() {
 
 // acceptance 51
 #[test]
+fn instants_are_held_against_the_answers_own_date_where_the_clocks_differ() {
+    for date in [
+        // A provider whose clock is a day ahead of ours or behind, for whatever reason.
+        "Mon, 23 Nov 2026 10:00:00 GMT",
+        "Sat, 21 Nov 2026 10:00:00 GMT",
+    ] {
+        let day = &date[..17];
+        let after = format!("{day}10:01:30 GMT");
+        let headers = [("date", date), ("retry-after", after.as_str())];
+        assert_eq!(wait(&headers), millis(90_000), "{date}");
+        let full_at = parse_instant(date).unwrap() / 1_000_000 + 7;
+        let full_at = full_at.to_string();
+        let headers = [
+            ("date", date),
+            ("x-ratelimit-remaining", "0"),
+            ("x-ratelimit-reset", &full_at),
+        ];
+        assert_eq!(reset(&headers), millis(7_000), "{date}");
+    }
+    // A date is cut to its second, so one that is about ours says nothing new.
+    let headers = [
+        ("date", "Sun, 22 Nov 2026 09:59:58 GMT"),
+        ("retry-after", "2026-11-22T10:00:05Z"),
+    ];
+    assert_eq!(wait(&headers), millis(5_000));
+    for senseless in ["", "yesterday", "Sun, 99 Nov 2026 10:00:00 GMT"] {
+        let headers = [("date", senseless), ("retry-after", "2026-11-22T10:00:05Z")];
+        assert_eq!(wait(&headers), millis(5_000), "{senseless}");
+    }
+}
+
+// acceptance 51
+#[test]
 fn milliseconds_come_before_seconds_unless_senseless() {
     let headers = [("retry-after", "2"), ("retry-after-ms", "350")];
     assert_eq!(wait(&headers), millis(350));

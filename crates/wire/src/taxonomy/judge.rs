@@ -6,7 +6,9 @@ use super::body::ErrorBody;
 use super::rule::{KeyRule, Row, Sign, Until};
 use super::table::{ELSE, ROWS};
 use super::{Judgement, KeyVerdict};
-use crate::dates::{next_midnight, next_month, next_pacific_midnight, stated_instant};
+use crate::dates::{
+    next_midnight, next_month, next_pacific_midnight, now_of_provider, stated_instant,
+};
 use crate::headers::Headers;
 use crate::limits::RETRY_AFTER_MAX;
 use crate::provider::ProviderKind;
@@ -61,6 +63,8 @@ pub(super) struct Case<'a> {
     lower_message: String,
     wait: Option<Duration>,
     now_unix_micros: u64,
+    /// The same instant by the provider's clock.
+    now_of_provider: u64,
 }
 
 impl<'a> Case<'a> {
@@ -72,10 +76,11 @@ impl<'a> Case<'a> {
         now_unix_micros: u64,
     ) -> Self {
         let now = now_unix_micros;
+        let now_of_provider = now_of_provider(headers, now);
         let lower_message = body.message().to_ascii_lowercase();
         let wait = retry_after(headers, now)
             .or_else(|| body.retry_delay())
-            .or_else(|| stated_reset(body.reset()?, now))
+            .or_else(|| stated_reset(body.reset()?, now_of_provider))
             .or_else(|| stated_in_message(&lower_message))
             .or_else(|| exhausted_reset(headers, now))
             // "Now" from somebody who has just refused says nothing; obeying it is a busy loop.
@@ -87,6 +92,7 @@ impl<'a> Case<'a> {
             lower_message,
             wait,
             now_unix_micros,
+            now_of_provider,
         }
     }
 
@@ -146,20 +152,27 @@ impl<'a> Case<'a> {
     }
 
     fn until(&self, until: Until) -> Option<u64> {
-        let now = self.now_unix_micros;
+        let theirs = self.now_of_provider;
         let told = || self.after(self.wait?);
         let instant = match until {
             Until::Unknown => None,
             Until::Told => told(),
             Until::ToldElseSecond => told().or_else(|| self.after(Duration::from_secs(1))),
-            Until::ToldElseMidnight => told().or_else(|| next_midnight(now)),
-            Until::NextMonth => next_month(now),
-            Until::StatedElseNextMonth => stated_instant(self.body.message())
-                .filter(|&stated| stated > now)
-                .or_else(|| next_month(now)),
-            Until::PacificMidnight => next_pacific_midnight(now),
+            Until::ToldElseMidnight => told().or_else(|| self.ours(next_midnight(theirs)?)),
+            Until::NextMonth => self.ours(next_month(theirs)?),
+            Until::StatedElseNextMonth => {
+                let stated = stated_instant(self.body.message()).filter(|&stated| stated > theirs);
+                self.ours(stated.or_else(|| next_month(theirs))?)
+            }
+            Until::PacificMidnight => self.ours(next_pacific_midnight(theirs)?),
         };
         Some(instant?.min(self.after(RETRY_AFTER_MAX)?))
+    }
+
+    /// An instant of the provider's clock by ours.
+    fn ours(&self, instant: u64) -> Option<u64> {
+        let wait = instant.checked_sub(self.now_of_provider)?;
+        self.now_unix_micros.checked_add(wait)
     }
 
     fn after(&self, wait: Duration) -> Option<u64> {

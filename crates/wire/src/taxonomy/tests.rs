@@ -264,6 +264,21 @@ fn the_message_is_one_short_line_with_keys_masked() {
     assert_eq!(judged.message, "Incorrect API key provided: xai-****1234");
 }
 
+#[test]
+fn a_month_ends_when_it_does_for_the_provider() {
+    // The provider's clock is nine days ahead of ours: there, the month's last minute has begun.
+    let headers = [("date", "Mon, 30 Nov 2026 23:59:00 GMT")];
+    let body = r#"{"error":{"type":"insufficient_quota","code":"project_spend_limit_exceeded"}}"#;
+    let until = |headers: &[(&str, &str)]| match see(P::OpenAi, 429, headers, body).key {
+        KeyVerdict::OutOfCredit {
+            until_unix_micros, ..
+        } => until_unix_micros,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(until(&[]), crate::dates::next_month(NOW));
+    assert_eq!(until(&headers), Seconds(60).unix_micros());
+}
+
 proptest! {
     #[test]
     fn any_answer_is_judged_without_panic(
