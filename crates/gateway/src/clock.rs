@@ -1,15 +1,17 @@
 //! Where the gateway's time comes from.
 //!
 //! The pool takes `now` as an argument. In production that is the system's wall clock read once at
-//! start and carried forward by the monotonic clock, so a clock that is set back or forth moves no
-//! cool-down. Tests move time by hand.
+//! start and carried forward by a clock that nobody sets and that goes on while the machine sleeps: so a
+//! wall clock that is set back or forth moves no cool-down, and after a night with the lid closed it is
+//! the next morning. Tests move time by hand.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keypool_pool::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 /// A future that ends at an instant of the [`TimeSource`] it came from.
@@ -27,19 +29,31 @@ pub trait TimeSource: Send + Sync + fmt::Debug + 'static {
 /// The machine's clock, anchored when it was made.
 #[derive(Debug)]
 pub struct SystemTimeSource {
-    anchor: Instant,
+    anchor: Duration,
     anchor_unix_micros: u64,
 }
 
+/// Goes on while the machine sleeps.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const STEADY: ClockId = ClockId::Boottime;
+
+/// The one that there is.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const STEADY: ClockId = ClockId::Monotonic;
+
+fn steady_time() -> Duration {
+    Duration::try_from(clock_gettime(STEADY)).unwrap_or_default()
+}
+
 impl SystemTimeSource {
-    /// Reads the wall clock once; from then on only the monotonic clock counts.
+    /// Reads the wall clock once; from then on only the steady one counts.
     #[must_use]
     pub fn new() -> Self {
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
         Self {
-            anchor: Instant::now(),
+            anchor: steady_time(),
             anchor_unix_micros: micros(since_epoch),
         }
     }
@@ -53,7 +67,7 @@ impl Default for SystemTimeSource {
 
 impl TimeSource for SystemTimeSource {
     fn now(&self) -> Timestamp {
-        let elapsed = micros(self.anchor.elapsed());
+        let elapsed = micros(steady_time().saturating_sub(self.anchor));
         Timestamp::from_unix_micros(self.anchor_unix_micros.saturating_add(elapsed))
     }
 
