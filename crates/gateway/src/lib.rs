@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 mod core;
 mod driver;
+mod exhaustion;
 mod limits;
 mod live;
 mod pool_shell;

@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::connection::until_stopped;
 use super::connections::{Admission, Connections, Place};
+use crate::exhaustion::is_exhausted;
 use crate::limits;
 
 /// A listener and the room for its clients.
@@ -51,7 +51,7 @@ impl Acceptor {
                         return Some((socket, place));
                     }
                 }
-                Err(error) if is_want(&error) => {
+                Err(error) if is_exhausted(&error) => {
                     self.connections.evict();
                     if let Some(times) = self.failing.is_due() {
                         tracing::warn!(times, "a connection could not be accepted: {error}");
@@ -77,12 +77,6 @@ impl Acceptor {
         }
         place
     }
-}
-
-/// Whether the system has none left to give, rather than that one connection failed.
-fn is_want(error: &io::Error) -> bool {
-    let wants = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|error| wants.contains(&error))
 }
 
 /// Something that is said seldom, however often there is cause.
@@ -119,12 +113,5 @@ mod tests {
         }
         tokio::time::advance(limits::SAME_LINE_AFTER).await;
         assert_eq!(seldom.is_due(), Some(1000));
-    }
-
-    #[test]
-    fn only_a_want_of_the_whole_system_makes_the_listener_pause() {
-        assert!(is_want(&Errno::MFILE.into()));
-        assert!(!is_want(&Errno::CONNABORTED.into()));
-        assert!(!is_want(&io::ErrorKind::Other.into()));
     }
 }

@@ -22,6 +22,8 @@ use tokio::net::TcpStream;
 use tower::Service;
 
 use crate::config::NetworkConfig;
+use crate::exhaustion::is_from_exhaustion;
+use crate::limits;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
@@ -46,7 +48,8 @@ pub enum NetworkError {
     Tls(#[from] rustls::Error),
 }
 
-/// Connects within a time bound and counts what it opened.
+/// Connects within a time bound and counts what it opened. While this machine has no descriptor for a
+/// connection it waits for one.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     inner: HttpsConnector<Transport>,
@@ -138,8 +141,19 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.inner.call(uri);
+        let mut inner = self.inner.clone();
         let (connect_time, opened) = (self.connect_time, self.opened.clone());
+        let connecting = async move {
+            loop {
+                match inner.call(uri.clone()).await {
+                    // Not the provider's fault: it has until the time is up to get better.
+                    Err(error) if is_from_exhaustion(error.as_ref()) => {
+                        tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+                    }
+                    connected => return connected,
+                }
+            }
+        };
         Box::pin(async move {
             let stream = tokio::time::timeout(connect_time, connecting)
                 .await

@@ -11,7 +11,7 @@ mod provider;
 mod proxy;
 mod world;
 
-use provider::{Protocol, Provider};
+use provider::{Certificate, Protocol, Provider};
 use proxy::Proxy;
 use world::World;
 
@@ -37,6 +37,38 @@ async fn a_provider_behind_a_private_root_is_reached_once_the_root_is_configured
         1,
         "nothing was sent to a host that could not be trusted"
     );
+}
+
+#[tokio::test]
+async fn a_provider_with_a_certificate_that_is_not_right_is_left_for_a_key_with_another_one() {
+    for certificate in [
+        Certificate::Expired,
+        Certificate::NotYetValid,
+        Certificate::OtherHost,
+    ] {
+        let wrong = Provider::start_with(certificate, Protocol::Http1, 1).await;
+        let right = Provider::start(Protocol::Http1, 1).await;
+        let roots = tempfile::NamedTempFile::new().unwrap();
+        let both = [wrong.ca_file(), right.ca_file()].map(|file| std::fs::read(file).unwrap());
+        std::fs::write(roots.path(), both.concat()).unwrap();
+        let trust = |network: &mut keypool_gateway::config::NetworkConfig| {
+            network.ca_file = Some(roots.path().to_owned());
+        };
+
+        let world = World::start_before(&[&wrong, &right], trust);
+        assert_eq!(world.ask().await.status, 200, "{certificate:?}");
+        assert_eq!(
+            (wrong.requests(), right.requests()),
+            (0, 1),
+            "{certificate:?}"
+        );
+
+        let alone = World::start_before(&[&wrong], trust);
+        let answer = alone.ask().await;
+        assert_eq!(answer.status, 502, "{certificate:?}");
+        assert_eq!(answer.error_type(), "api_error");
+        assert_eq!(wrong.requests(), 0, "no key is shown to such a host");
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
+use rcgen::date_time_ymd;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio::net::TcpListener;
@@ -31,6 +32,37 @@ const ANSWER: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model
 pub(crate) enum Protocol {
     Http1,
     Http2,
+}
+
+/// What the provider shows of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Certificate {
+    /// A right one.
+    Valid,
+    /// One that was right years ago.
+    Expired,
+    /// One that will be right in some centuries.
+    NotYetValid,
+    /// Another host's.
+    OtherHost,
+}
+
+impl Certificate {
+    fn make(self) -> rcgen::CertifiedKey<rcgen::KeyPair> {
+        let host = match self {
+            Self::OtherHost => "other.example.com",
+            _ => "localhost",
+        };
+        let mut parameters = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
+        match self {
+            Self::Expired => parameters.not_after = date_time_ymd(2020, 1, 1),
+            Self::NotYetValid => parameters.not_before = date_time_ymd(4000, 1, 1),
+            Self::Valid | Self::OtherHost => {}
+        }
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let cert = parameters.self_signed(&signing_key).unwrap();
+        rcgen::CertifiedKey { cert, signing_key }
+    }
 }
 
 pub(crate) struct Provider {
@@ -51,7 +83,16 @@ struct Seen {
 impl Provider {
     /// Starts one that answers once `together` requests are there.
     pub(crate) async fn start(protocol: Protocol, together: usize) -> Self {
-        let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        Self::start_with(Certificate::Valid, protocol, together).await
+    }
+
+    /// The same with another certificate, which is its own root all the same.
+    pub(crate) async fn start_with(
+        certificate: Certificate,
+        protocol: Protocol,
+        together: usize,
+    ) -> Self {
+        let own = certificate.make();
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("ca.pem"), own.cert.pem()).unwrap();
         let key = PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());

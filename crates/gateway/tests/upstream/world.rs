@@ -40,7 +40,18 @@ pub(crate) struct Answer {
 impl World {
     /// Starts a gateway; `network` says how it reaches the provider.
     pub(crate) fn start(provider: &Provider, network: impl FnOnce(&mut NetworkConfig)) -> Self {
-        let mut config = config(&format!("https://localhost:{}", provider.port()));
+        Self::start_before(&[provider], network)
+    }
+
+    /// Starts a gateway with a key for each of these providers, to be used in this order.
+    pub(crate) fn start_before(
+        providers: &[&Provider],
+        network: impl FnOnce(&mut NetworkConfig),
+    ) -> Self {
+        let urls = providers
+            .iter()
+            .map(|provider| format!("https://localhost:{}", provider.port()));
+        let mut config = config(urls);
         network(&mut config.network);
         Self {
             gateway: Gateway::start(config).unwrap(),
@@ -84,9 +95,9 @@ async fn send(client: &HttpClient, url: &str) -> Answer {
     Answer { status, body }
 }
 
-fn config(base_url: &str) -> GatewayConfig {
-    let key = KeyEntry {
-        secret: Secret::new(KEY),
+fn config(base_urls: impl Iterator<Item = String>) -> GatewayConfig {
+    let key = |(number, base_url): (usize, String)| KeyEntry {
+        secret: Secret::new(format!("{KEY}-{number}")),
         name: None,
         quota_group: None,
         limits: Limits::default(),
@@ -94,20 +105,20 @@ fn config(base_url: &str) -> GatewayConfig {
         enabled: true,
         tags: Vec::new(),
         models: Vec::new(),
-        base_url: None,
+        base_url: Some(base_url),
         expires_at: None,
     };
     let provider = ProviderConfig {
         name: "anthropic".to_owned(),
         kind: ProviderKind::Anthropic,
         dialect: Dialect::Anthropic,
-        base_url: base_url.to_owned(),
-        strategy: Strategy::default(),
+        base_url: "https://localhost".to_owned(),
+        strategy: Strategy::FillFirst,
         window: None,
         correct_limits: true,
         sequential: Sequential::default(),
         quota_groups: Vec::new(),
-        keys: vec![key],
+        keys: base_urls.enumerate().map(key).collect(),
         models: Vec::new(),
     };
     GatewayConfig {
