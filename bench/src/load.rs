@@ -4,6 +4,7 @@
 //! fast. It is bounded in time and count, and gives up when most of what comes back is wrong.
 
 mod connection;
+pub(crate) mod crowd;
 #[cfg(test)]
 mod tests;
 
@@ -256,6 +257,14 @@ impl Generator {
             Ok(Progress::Partial) => {}
             Ok(Progress::Complete { timing, closes }) => {
                 tally.count(timing);
+                if closes {
+                    self.replace(place)?;
+                } else {
+                    self.idle.push_back(place);
+                }
+            }
+            Ok(Progress::Refused { closes }) => {
+                tally.fail("an answer with status 503".to_owned())?;
                 if closes {
                     self.replace(place)?;
                 } else {

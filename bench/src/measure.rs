@@ -1,7 +1,9 @@
 //! The measurements, one section of the report each.
 
+mod cpus;
 mod latency;
 mod memory;
+mod overload;
 mod session;
 mod start;
 mod streams;
@@ -19,6 +21,9 @@ use crate::target::Bench;
 /// mostly waiting for each other.
 const CLOSED_LOOP_CONNECTIONS: usize = 32;
 
+/// Connections of the clients in an overload: far more than any worker can serve at a time.
+const OVERLOAD_CONNECTIONS: usize = 2048;
+
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
@@ -28,6 +33,8 @@ pub(crate) enum Part {
     Latency,
     /// SSE events per second through one worker.
     Streams,
+    /// Goodput and latency when more is offered than one worker can serve.
+    Overload,
     /// Memory when idle and with many open streams.
     Memory,
     /// Time to the first answer, and size of the binary.
@@ -93,6 +100,7 @@ pub(crate) fn run(bench: &Bench, extent: &Extent, parts: &[Part]) -> anyhow::Res
             Part::Throughput => throughput::measure(bench, extent)?,
             Part::Latency => latency::measure(bench, extent)?,
             Part::Streams => streams::measure(bench, extent)?,
+            Part::Overload => overload::measure(bench, extent)?,
             Part::Memory => memory::measure(bench, extent)?,
             Part::Start => start::measure(bench, extent)?,
         });

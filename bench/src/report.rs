@@ -60,6 +60,8 @@ pub(crate) enum Budget {
     RatioAtMost(f64),
     /// keypool's own number must not be above this.
     AtMost(f64),
+    /// keypool's own number must not be below this.
+    AtLeast(f64),
 }
 
 /// Whether a budget is kept.
@@ -106,6 +108,7 @@ impl Row {
             Budget::RatioAtLeast(bound) => ratio_median.map(|ratio| ratio >= bound),
             Budget::RatioAtMost(bound) => ratio_median.map(|ratio| ratio <= bound),
             Budget::AtMost(bound) => own_median.map(|own| own <= bound),
+            Budget::AtLeast(bound) => own_median.map(|own| own >= bound),
         });
         let compared = own_median.is_some() && rounds.median(Kind::Nginx).is_some();
         let verdict = match kept {
@@ -148,6 +151,7 @@ impl Row {
                 Budget::RatioAtLeast(bound) => format!("≥ {bound}×"),
                 Budget::RatioAtMost(bound) => format!("≤ {bound}×"),
                 Budget::AtMost(bound) => format!("≤ {bound} {}", self.unit),
+                Budget::AtLeast(bound) => format!("≥ {bound} {}", self.unit),
             }),
             match self.verdict {
                 Some(Verdict::Pass) => "pass".to_owned(),

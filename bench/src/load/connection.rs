@@ -30,6 +30,11 @@ pub(super) enum Progress {
         /// Whether the server closes the connection.
         closes: bool,
     },
+    /// The answer is complete and says that the server has too much to do.
+    Refused {
+        /// Whether the server closes the connection.
+        closes: bool,
+    },
 }
 
 /// A connection and the request it is waiting for, if any.
@@ -65,6 +70,11 @@ impl Connection {
     /// Whether a request is on its way.
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting
+    }
+
+    /// Whether that one is which was due at `due`.
+    pub(super) fn is_waiting_since(&self, due: Instant) -> bool {
+        self.waiting && self.due == due
     }
 
     /// Events of the present answer so far.
@@ -115,6 +125,11 @@ impl Connection {
             return Ok(Progress::Partial);
         }
         self.waiting = false;
+        if answer.status == 503 {
+            return Ok(Progress::Refused {
+                closes: answer.closes,
+            });
+        }
         ensure!(
             answer.status == 200,
             "an answer with status {}",

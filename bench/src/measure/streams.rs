@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::cpus::Cpus;
 use super::session::Session;
 use super::{CLOSED_LOOP_CONNECTIONS, Extent};
 use crate::payload::{Request, StreamPlan};
-use crate::process::confine;
 use crate::report::{Budget, Rounds, Row, Section};
 use crate::stats::{micros, number, per_second};
 use crate::target::{Bench, Kind, Workers};
@@ -56,37 +56,4 @@ pub(super) fn measure(bench: &Bench, extent: &Extent) -> anyhow::Result<Section>
     );
     let cpu_per_event = Row::new("CPU time per event", "µs", cpu_per_event, None);
     Ok(session.into_section(title, vec![events, cpu_per_event]))
-}
-
-/// The proxy's CPU, kept free of upstream and generator as long as this lives.
-struct Cpus<'a> {
-    bench: &'a Bench,
-    proxy: usize,
-}
-
-impl<'a> Cpus<'a> {
-    /// The last CPU for the proxy; on a machine with a single one all share it.
-    fn divide(bench: &'a Bench) -> anyhow::Result<Self> {
-        let proxy = bench.cpus.last().copied().unwrap_or_default();
-        let others: Vec<usize> = bench
-            .cpus
-            .iter()
-            .copied()
-            .filter(|cpu| *cpu != proxy)
-            .collect();
-        let divided = Self { bench, proxy };
-        if !others.is_empty() {
-            confine(Some(bench.upstream_id), &others)?;
-            confine(None, &others)?;
-        }
-        Ok(divided)
-    }
-}
-
-impl Drop for Cpus<'_> {
-    fn drop(&mut self) {
-        // Widening to CPUs that were allowed before cannot be refused.
-        let _upstream = confine(Some(self.bench.upstream_id), &self.bench.cpus);
-        let _own = confine(None, &self.bench.cpus);
-    }
 }
