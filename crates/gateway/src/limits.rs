@@ -66,7 +66,7 @@ pub(crate) const DESCRIPTORS: u64 = 1 << 20;
 /// Idle connections that are looked for at a time when room has to be made; looking costs a pass over all.
 pub(crate) const EVICTED_TOGETHER: usize = 64;
 
-/// Pause after no connection could be accepted for want of descriptors: time for some to be closed.
+/// Pause after no connection could be accepted or made for want of descriptors: time for some to be closed.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The least time between two log lines that say the same of connections.
@@ -75,19 +75,12 @@ pub(crate) const SAME_LINE_AFTER: Duration = Duration::from_secs(10);
 /// How often a worker looks how late it is.
 pub(crate) const PRESSURE_LOOK: Duration = Duration::from_millis(5);
 
-/// A worker this late has more to do than it can. An answer of a model takes seconds, so nobody notices a
-/// delay below it.
-pub(crate) const PRESSURE_DELAY: Duration = Duration::from_millis(100);
-
-/// How long a worker must have been late all the time before it refuses requests: a burst is no overload.
-pub(crate) const PRESSURE_TIME: Duration = Duration::from_millis(100);
-
 /// This many times as late, a worker refuses critical requests too.
 pub(crate) const PRESSURE_CRITICAL: u32 = 4;
 
 /// Least share of a CPU, in percent, that a worker used itself while it was late. One that was late
 /// because others had the CPU would win nothing by refusing.
-pub(crate) const PRESSURE_CPU_PERCENT: u32 = 20;
+pub(crate) const PRESSURE_CPU_PERCENT: u32 = 5;
 
 /// Refusals a second of one worker. Each costs some 8 µs: so they take less than a tenth of a CPU, and
 /// what they cannot refuse waits in its connection instead, which costs nothing.

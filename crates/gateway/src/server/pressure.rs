@@ -2,9 +2,9 @@
 //!
 //! A server that takes in more than it can serve serves everybody late, and in the end nobody in time.
 //! Each worker looks how late it is: it asks to be woken at an instant, and is woken behind all that is
-//! waiting to be done. If it has been late by more than [`limits::PRESSURE_DELAY`] at every look for
-//! [`limits::PRESSURE_TIME`], there is a standing queue (the criterion of RFC 8289), and new
-//! requests are refused before anything is done for them, until a look finds it shorter.
+//! waiting to be done. Late by more than the bound at two looks in a row, it has a standing queue and no
+//! mere burst (the idea of RFC 8289), and refuses new requests before anything is done for them, until a
+//! look finds it in time.
 //!
 //! Refusing is work, too. A worker that refuses as fast as it can may have no time left to serve. So it
 //! refuses only so many a second; what it cannot refuse is served in its turn, later.
@@ -39,9 +39,10 @@ pub(super) struct Pressure {
 }
 
 impl Pressure {
-    /// Looks how late the worker is, again and again, for as long as it is looked at by others.
-    pub(super) async fn watch(self: Arc<Self>) {
-        let mut gauge = Gauge::default();
+    /// Looks how late the worker is, again and again, for as long as others use this. `bound` tells how
+    /// late it may be.
+    pub(super) async fn watch(self: Arc<Self>, bound: impl Fn() -> Duration) {
+        let mut was_late = false;
         while Arc::strong_count(&self) > 1 {
             let due = Instant::now() + limits::PRESSURE_LOOK;
             let cpu_before = cpu_time();
@@ -50,8 +51,9 @@ impl Pressure {
                 late: due.elapsed(),
                 cpu: cpu_time().saturating_sub(cpu_before),
             };
-            self.level
-                .store(gauge.take_in(look) as u8, Ordering::Relaxed);
+            let level = look.level(bound(), was_late);
+            was_late = look.is_late(bound());
+            self.level.store(level as u8, Ordering::Relaxed);
             self.refusals.store(look.refusals(), Ordering::Relaxed);
         }
     }
@@ -79,10 +81,20 @@ struct Look {
 }
 
 impl Look {
-    /// Whether the worker was late because of its own work.
-    fn is_late(self) -> bool {
+    /// Whether the worker was too late, because of its own work.
+    fn is_late(self, bound: Duration) -> bool {
         let took = limits::PRESSURE_LOOK + self.late;
-        self.late > limits::PRESSURE_DELAY && self.cpu * 100 > took * limits::PRESSURE_CPU_PERCENT
+        self.late > bound && self.cpu * 100 > took * limits::PRESSURE_CPU_PERCENT
+    }
+
+    fn level(self, bound: Duration, was_late: bool) -> Level {
+        if !was_late || !self.is_late(bound) {
+            Level::None
+        } else if self.late > bound * limits::PRESSURE_CRITICAL {
+            Level::Extreme
+        } else {
+            Level::High
+        }
     }
 
     /// Refusals that may be given for as long as the next look may take.
@@ -90,31 +102,6 @@ impl Look {
         let took = limits::PRESSURE_LOOK + self.late;
         let millis = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
         millis.saturating_mul(limits::REFUSALS_PER_SECOND / 1000)
-    }
-}
-
-/// From looks to a level.
-#[derive(Debug, Default)]
-struct Gauge {
-    /// For how long every look found the worker late.
-    late_for: Duration,
-}
-
-impl Gauge {
-    fn take_in(&mut self, look: Look) -> Level {
-        if !look.is_late() {
-            self.late_for = Duration::ZERO;
-            return Level::None;
-        }
-        self.late_for += limits::PRESSURE_LOOK + look.late;
-        // The first look tells only that the worker was late at one instant.
-        if self.late_for < limits::PRESSURE_TIME + limits::PRESSURE_LOOK + look.late {
-            Level::None
-        } else if look.late > limits::PRESSURE_DELAY * limits::PRESSURE_CRITICAL {
-            Level::Extreme
-        } else {
-            Level::High
-        }
     }
 }
 
@@ -134,23 +121,29 @@ mod tests {
         }
     }
 
+    const BOUND: Duration = Duration::from_millis(100);
+
     #[test]
-    fn a_standing_queue_raises_the_level_and_one_timely_look_ends_it() {
-        let mut gauge = Gauge::default();
-        assert_eq!(gauge.take_in(look(150, 150)), Level::None, "a burst");
-        assert_eq!(gauge.take_in(look(150, 150)), Level::High);
-        assert_eq!(gauge.take_in(look(500, 500)), Level::Extreme);
-        assert_eq!(gauge.take_in(look(120, 120)), Level::High);
-        assert_eq!(gauge.take_in(look(90, 90)), Level::None);
-        assert_eq!(gauge.take_in(look(150, 150)), Level::None);
+    fn two_late_looks_in_a_row_raise_the_level_and_one_in_time_ends_it() {
+        let mut was_late = false;
+        for (late_ms, level) in [
+            (150, Level::None),
+            (150, Level::High),
+            (500, Level::Extreme),
+            (120, Level::High),
+            (90, Level::None),
+            (150, Level::None),
+        ] {
+            let look = look(late_ms, late_ms);
+            assert_eq!(look.level(BOUND, was_late), level, "{late_ms}");
+            was_late = look.is_late(BOUND);
+        }
     }
 
     #[test]
     fn a_worker_that_had_no_cpu_of_its_own_is_not_overloaded() {
-        let mut gauge = Gauge::default();
-        for _ in 0..10 {
-            assert_eq!(gauge.take_in(look(500, 10)), Level::None);
-        }
+        assert_eq!(look(500, 10).level(BOUND, true), Level::None);
+        assert_eq!(look(500, 100).level(BOUND, true), Level::Extreme);
     }
 
     #[test]
@@ -174,12 +167,12 @@ mod tests {
     #[tokio::test]
     async fn a_worker_that_is_kept_busy_is_found_out_and_recovers() {
         let pressure = Arc::new(Pressure::default());
-        let watching = tokio::spawn(pressure.clone().watch());
+        let watching = tokio::spawn(pressure.clone().watch(|| BOUND));
         let busy = Instant::now();
         let mut refused = false;
         while !refused && busy.elapsed() < Duration::from_secs(10) {
             let turn = Instant::now();
-            while turn.elapsed() < limits::PRESSURE_DELAY * 2 {
+            while turn.elapsed() < BOUND * 2 {
                 std::hint::spin_loop();
             }
             tokio::task::yield_now().await;

@@ -74,9 +74,11 @@ impl Service {
         &self.core.measurements.defence
     }
 
-    /// The pressure on the worker that this serves.
-    pub(super) fn pressure(&self) -> &Arc<Pressure> {
-        &self.pressure
+    /// Watches the pressure on the worker whose task this is.
+    pub(super) fn watch_pressure(&self) -> impl Future<Output = ()> + Send + use<> {
+        let core = self.core.clone();
+        let bound = move || core.live().config.bounds.delay;
+        self.pressure.clone().watch(bound)
     }
 
     pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<AnswerBody> {

@@ -55,7 +55,7 @@ impl Worker {
         mut incoming: mpsc::UnboundedReceiver<(std::net::TcpStream, Place)>,
         open: Arc<AtomicUsize>,
     ) {
-        let watching = tokio::spawn(self.service.pressure().clone().watch());
+        let watching = tokio::spawn(self.service.watch_pressure());
         let mut connections = JoinSet::new();
         while let Some((socket, place)) = incoming.recv().await {
             while connections.try_join_next().is_some() {}

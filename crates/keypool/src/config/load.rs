@@ -259,6 +259,7 @@ fn bounds(file: &BoundsFile) -> Bounds {
         // The largest body that is allowed must fit.
         body_bytes_in_flight: in_flight.max(body_bytes),
         connections: or(file.connections, default.connections),
+        delay: file.delay.map_or(default.delay, Duration::from_millis),
     }
 }
 
