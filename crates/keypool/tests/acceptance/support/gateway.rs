@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use keypool_gateway::RunningGateway;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use super::client::Client;
 use super::secrets::Seen;
@@ -111,10 +111,53 @@ impl Gateway {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let Runner::Process(process) = &self.runner else {
-            panic!("no process of its own")
+        kill_process(self.process().pid(), signal).unwrap();
+    }
+
+    /// Bytes of memory that the process has.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(self.proc_file("status")).unwrap();
+        let field = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = field.unwrap().trim().trim_end_matches(" kB");
+        kibibytes.parse::<u64>().unwrap() * 1024
+    }
+
+    /// How many files and sockets the process has open.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(self.proc_file("fd")).unwrap().count()
+    }
+
+    /// Time of a CPU that the process has used.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(self.proc_file("stat")).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks: u64 = [11, 12]
+            .iter()
+            .map(|&field| fields[field].parse::<u64>().unwrap())
+            .sum();
+        Duration::from_millis(1000 * ticks / rustix::param::clock_ticks_per_second())
+    }
+
+    /// Allows the process no more files and sockets than this.
+    pub(crate) fn limit_open_files(&self, most: usize) {
+        let most = Some(u64::try_from(most).unwrap());
+        let limit = Rlimit {
+            current: most,
+            maximum: most,
         };
-        kill_process(process.pid(), signal).unwrap();
+        prlimit(Some(self.process().pid()), Resource::Nofile, limit).unwrap();
+    }
+
+    fn proc_file(&self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.process().child.id())
+    }
+
+    fn process(&self) -> &Process {
+        match &self.runner {
+            Runner::Process(process) => process,
+            Runner::Here(_) => panic!("no process of its own"),
+        }
     }
 
     /// Waits for the end of the process.

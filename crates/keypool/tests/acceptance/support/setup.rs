@@ -193,7 +193,12 @@ impl Setup {
 
     /// Starts the simulator and a gateway in this process, whose clock stands at New Year 2027 until it
     /// is moved. The simulator goes by the real clock.
-    pub(crate) async fn start_with_manual_clock(mut self) -> (World, Clock) {
+    pub(crate) async fn start_with_manual_clock(self) -> (World, Clock) {
+        self.start_with_clock_at(NEW_YEAR_SECONDS).await
+    }
+
+    /// The same with a clock that stands at another instant, in seconds since the epoch.
+    pub(crate) async fn start_with_clock_at(mut self, unix_seconds: u64) -> (World, Clock) {
         let (sim, directory) = self.prepare().await;
         let variable = |name: &str| {
             let mut known = self.environment.iter();
@@ -203,7 +208,7 @@ impl Setup {
         };
         let path = directory.path().join("config.json");
         let loaded = keypool::config::load(&path, &variable).unwrap();
-        let start = Timestamp::from_unix_micros(NEW_YEAR_SECONDS * 1_000_000);
+        let start = Timestamp::from_unix_micros(unix_seconds * 1_000_000);
         let time = Arc::new(ManualTimeSource::new(start));
         let gateway = GatewayHere::start_with_time(loaded.gateway, time.clone()).unwrap();
         let gateway = Gateway::here(gateway);
@@ -244,11 +249,13 @@ impl Setup {
     }
 }
 
-/// Sets what a test does not care about: a free port, a talkative log, a short drain, and the simulator
-/// as every provider's address.
+/// Sets what a test does not care about: a free port, a talkative log, patience with a slow machine, a short
+/// drain, and the simulator as every provider's address.
 pub(crate) fn complete(config: &mut Value, sim: &str) {
     put_if_absent(config, "/PORT", 0.into());
     put_if_absent(config, "/LOG_LEVEL", "debug".into());
+    // A test machine that is slow is no overload.
+    put_if_absent(config, "/Bounds/delay", 5000.into());
     if config.pointer("/ApiKeyPool").is_some() {
         let drain = u64::try_from(DRAIN.as_millis()).unwrap();
         put_if_absent(config, "/ApiKeyPool/timeouts/drain", drain.into());
