@@ -107,13 +107,15 @@ async fn assert_limited_until(api: Api, headers: &[(&str, &str)], until: &str) {
         .start_with_manual_clock()
         .await;
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    // The provider's clock agrees with the gateway's, or instants would be held against its own.
+    let date = [("date", "Fri, 01 Jan 2027 00:00:00 GMT")];
     let kind = "rate_limit_error";
     let error = json!({ "type": "error", "error": { "type": kind, "message": "Slow down." } });
     world.fault(
         &api.key(1),
         Fault::Verbatim {
             status: 429,
-            headers: headers.iter().map(own).collect(),
+            headers: headers.iter().chain(&date).map(own).collect(),
             body: error.to_string(),
         },
     );
