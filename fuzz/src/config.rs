@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use keypool::config::{LoadError, Loaded, Position, Problem, load};
 use tempfile::TempDir;
 
-use crate::secret::{assert_hidden, plant, planted};
+use crate::secret::{assert_hidden, plant_where, planted};
 
 /// Loads the bytes as a file.
 pub fn check(data: &[u8]) {
@@ -17,7 +17,7 @@ pub fn check(data: &[u8]) {
     {
         return;
     }
-    let Some(planted) = plant(data) else {
+    let Some(planted) = plant_where(data, is_secret) else {
         return;
     };
     let loaded = load_bytes(&planted);
@@ -36,6 +36,22 @@ pub fn check(data: &[u8]) {
             }
         }
     }
+}
+
+/// Whether a string that begins here is the value of a field for secrets. Where another text belongs,
+/// a key is shown like that text unless it is easily told for one.
+fn is_secret(before: &[u8]) -> bool {
+    const FIELDS: [&[u8]; 4] = [b"key", b"api_key", b"APIKEY", b"token"];
+    let name = before
+        .strip_suffix(b"\"")
+        .and_then(|before| before.trim_ascii_end().strip_suffix(b":"))
+        .map(<[u8]>::trim_ascii_end)
+        .unwrap_or_default();
+    let name = name.strip_suffix(b"\"").unwrap_or(name);
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let start = name.iter().rposition(|byte| !is_part(byte));
+    let name = name.get(start.map_or(0, |at| at + 1)..).unwrap_or_default();
+    FIELDS.contains(&name)
 }
 
 fn load_bytes(data: &[u8]) -> Result<Loaded, LoadError> {

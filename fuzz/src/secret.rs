@@ -22,19 +22,26 @@ pub(crate) fn planted() -> String {
 /// The bytes with the key at each place that they hold for one. `None` if they have a part of the key
 /// elsewhere, as inputs come to have from watching comparisons.
 pub(crate) fn plant(bytes: &[u8]) -> Option<Vec<u8>> {
+    plant_where(bytes, |_| true)
+}
+
+/// As [`plant`], but only at places of which `wanted` approves, given what stands before them.
+pub(crate) fn plant_where(bytes: &[u8], wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let mut parts = SEALED.as_bytes().windows(TELLING);
     if parts.any(|part| memmem::find(bytes, part).is_some()) {
         return None;
     }
     let key = planted();
     let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some(at) = memmem::find(rest, PLACE.as_bytes()) {
-        out.extend_from_slice(rest.get(..at)?);
-        out.extend_from_slice(key.as_bytes());
-        rest = rest.get(at + PLACE.len()..)?;
+    let mut done = 0;
+    for at in memmem::find_iter(bytes, PLACE.as_bytes()) {
+        if wanted(bytes.get(..at)?) {
+            out.extend_from_slice(bytes.get(done..at)?);
+            out.extend_from_slice(key.as_bytes());
+            done = at + PLACE.len();
+        }
     }
-    out.extend_from_slice(rest);
+    out.extend_from_slice(bytes.get(done..)?);
     Some(out)
 }
 
