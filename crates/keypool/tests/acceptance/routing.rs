@@ -90,6 +90,45 @@ async fn an_aliass_fallbacks_serve_when_its_first_target_cannot() {
 }
 
 #[tokio::test]
+async fn a_provider_that_serves_nobody_from_here_is_left_at_once_and_its_keys_are_not_blamed() {
+    let mirror = json!({
+        "protocol": "openai", "baseUrl": "$SIM", "keys": [{ "key": openai_key(3) }],
+    });
+    let world = Setup::openai(2)
+        .with_sim_keys("openai", 3)
+        .set("/ApiKeyPool/providers/mirror", mirror)
+        .set(
+            "/Aliases",
+            json!({ "big": ["openai,gpt-big", "mirror,gpt-mirrored"] }),
+        )
+        .start()
+        .await;
+    let refused = Fault::Status {
+        status: 403,
+        code: Some("unsupported_country_region_territory".to_owned()),
+        message: Some("Country, region, or territory not supported".to_owned()),
+        retry_after: None,
+    };
+    for number in [1, 2] {
+        world.fault(&openai_key(number), refused.clone());
+    }
+    let (answer, model) = ask_for(&world, Api::Chat, "big").await;
+    assert_eq!(answer.key(), mask(&openai_key(3)));
+    assert_eq!(
+        (answer.header("x-keypool-attempts"), &*model),
+        ("2", "gpt-mirrored")
+    );
+
+    let alone = world.ask(Api::Chat).await;
+    Api::Chat.assert_error(&alone, 403, "unsupported_country_region_territory");
+    assert_eq!(alone.header("x-keypool-attempts"), "1");
+    for number in [1, 2] {
+        assert_eq!(world.score(&openai_key(number)).await, 100);
+        assert_eq!(world.state(&openai_key(number)).await, "healthy");
+    }
+}
+
+#[tokio::test]
 async fn models_are_listed_in_the_askers_dialect() {
     let listed = json!([{ "name": "openai", "api_key": openai_key(1), "models": ["gpt-x"] }]);
     let setup = Setup::both(1).set("/Providers", listed);
