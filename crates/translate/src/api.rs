@@ -120,6 +120,8 @@ pub struct Target<'t> {
     pub anthropic_version: AnthropicVersion,
     /// Which chat completions these are.
     pub chat: ChatFlavour,
+    /// Whether they know `stream_options`. Where not, a stream states its usage unasked.
+    pub stream_options: bool,
     /// Tokens of output to ask for where the API demands a figure and the client named none.
     pub output_tokens_default: u64,
     /// The most tokens of output that the model can be asked for; larger wishes are lowered.
@@ -141,6 +143,7 @@ impl<'t> Target<'t> {
             model,
             anthropic_version: AnthropicVersion::default(),
             chat: ChatFlavour::default(),
+            stream_options: true,
             output_tokens_default: Self::OUTPUT_TOKENS_DEFAULT,
             output_tokens_max: None,
             server_tools: ServerTools::default(),

@@ -509,3 +509,19 @@ fn carried_json_with_line_ends_stays_within_its_event() {
         }
     }
 }
+
+#[test]
+fn stream_options_go_to_those_alone_who_know_them() {
+    let body = json!({"model": "m", "max_tokens": 9, "stream": true,
+        "messages": [{"role": "user", "content": "Hi"}]});
+    for (stream_options, expected) in [(true, json!({"include_usage": true})), (false, Value::Null)]
+    {
+        let target = Target {
+            stream_options,
+            ..Target::new(Api::ChatCompletions, "m")
+        };
+        let (written, _) = write(Api::Messages, &body, &target).unwrap();
+        assert_eq!(written["stream"], true);
+        assert_eq!(written["stream_options"], expected);
+    }
+}

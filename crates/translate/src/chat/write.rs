@@ -66,10 +66,12 @@ pub(crate) fn write_request(
             }
         }
         if request.stream {
-            body.put("stream", true)
-                .object("stream_options", |options| {
-                    options.put("include_usage", true);
-                });
+            body.put("stream", true);
+        }
+        if request.stream && target.stream_options {
+            body.object("stream_options", |options| {
+                options.put("include_usage", true);
+            });
         }
     });
 }
