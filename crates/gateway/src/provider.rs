@@ -138,9 +138,13 @@ impl Provider {
         self.settings.load_full()
     }
 
-    /// Tells a client what is left of the pool's quota for the models of a class.
-    pub(crate) fn write_quota_headers(&self, headers: &mut HeaderMap, model_class: &str) {
-        let dialect = self.settings.load().dialect;
+    /// Tells a client of a dialect what is left of the pool's quota for the models of a class.
+    pub(crate) fn write_quota_headers(
+        &self,
+        headers: &mut HeaderMap,
+        dialect: Dialect,
+        model_class: &str,
+    ) {
         self.quota_headers
             .write_to(headers, &self.pool, dialect, model_class);
     }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use keypool_wire::{Dialect, ModelRef};
+use keypool_wire::{Dialect, Endpoint, ModelRef};
 
 use crate::live::Live;
 use crate::provider::Provider;
+use crate::traffic::endpoint_at;
 
 /// A provider and the model's name there.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub(crate) struct Target {
     pub provider: Arc<Provider>,
     /// The model's name at that provider.
     pub model: String,
+    /// What it is asked for, in the API that it speaks.
+    pub endpoint: Endpoint,
 }
 
 /// Why a model leads nowhere.
@@ -38,10 +41,11 @@ pub(crate) enum RouteError {
         /// The providers that exist.
         known: String,
     },
-    /// The provider speaks another dialect than the client.
+    /// The provider speaks another dialect than the client, and what is asked for is not translated into
+    /// it.
     #[error(
-        "provider {provider:?} speaks the {speaks} API and this endpoint the {asked} API; use the \
-         {speaks} endpoint, or a provider that speaks {asked}"
+        "provider {provider:?} speaks the {speaks} API and this endpoint the {asked} API, and its requests \
+         cannot be translated; use the {speaks} endpoint, or a provider that speaks {asked}"
     )]
     OtherDialect {
         /// The provider's name.
@@ -60,35 +64,24 @@ pub(crate) enum RouteError {
 /// last the provider whose dialect the path speaks.
 pub(crate) fn route(
     live: &Live,
-    dialect: Dialect,
+    endpoint: Endpoint,
     requested: &str,
 ) -> Result<Vec<Target>, RouteError> {
     let forms: Vec<&str> = match live.alias(requested) {
         Some(forms) => forms.iter().map(String::as_str).collect(),
         None => vec![requested],
     };
-    let targets = forms.iter().map(|form| resolve(live, dialect, form));
-    let targets: Vec<Target> = targets.collect::<Result<_, _>>()?;
-    let mismatch = targets
-        .iter()
-        .find(|target| target.provider.settings().dialect != dialect);
-    if let Some(target) = mismatch {
-        return Err(RouteError::OtherDialect {
-            provider: target.provider.name.clone(),
-            speaks: dialect_name(target.provider.settings().dialect),
-            asked: dialect_name(dialect),
-        });
-    }
-    Ok(targets)
+    let targets = forms.iter().map(|form| resolve(live, endpoint, form));
+    targets.collect()
 }
 
-fn resolve(live: &Live, dialect: Dialect, form: &str) -> Result<Target, RouteError> {
+fn resolve(live: &Live, endpoint: Endpoint, form: &str) -> Result<Target, RouteError> {
     match ModelRef::parse(form) {
         ModelRef::Qualified {
             provider: name,
             model,
         } => match live.provider(name) {
-            Some(provider) => Ok(target(provider, model)),
+            Some(provider) => target(provider, model, endpoint),
             None => Err(RouteError::UnknownProvider {
                 name: keypool_wire::excerpt(name),
                 known: live.provider_names(),
@@ -98,14 +91,14 @@ fn resolve(live: &Live, dialect: Dialect, form: &str) -> Result<Target, RouteErr
             let slashed =
                 slash.and_then(|(provider, model)| Some((live.provider(provider)?, model)));
             match slashed {
-                Some((provider, model)) => Ok(target(provider, model)),
-                None => resolve_bare(live, dialect, name),
+                Some((provider, model)) => target(provider, model, endpoint),
+                None => resolve_bare(live, endpoint, name),
             }
         }
     }
 }
 
-fn resolve_bare(live: &Live, dialect: Dialect, model: &str) -> Result<Target, RouteError> {
+fn resolve_bare(live: &Live, endpoint: Endpoint, model: &str) -> Result<Target, RouteError> {
     let mut listing = live.providers().iter().filter(|provider| {
         provider
             .settings()
@@ -114,16 +107,16 @@ fn resolve_bare(live: &Live, dialect: Dialect, model: &str) -> Result<Target, Ro
             .any(|listed| listed == model)
     });
     if let (Some(only), None) = (listing.next(), listing.next()) {
-        return Ok(target(only, model));
+        return target(only, model, endpoint);
     }
     if let Some(default) = live.default_target()
         && let ModelRef::Qualified { provider, model } = ModelRef::parse(default)
         && let Some(provider) = live.provider(provider)
     {
-        return Ok(target(provider, model));
+        return target(provider, model, endpoint);
     }
-    match live.provider_for(dialect) {
-        Some(provider) => Ok(target(provider, model)),
+    match live.provider_for(endpoint.dialect()) {
+        Some(provider) => target(provider, model, endpoint),
         None => Err(RouteError::UnknownModel {
             model: keypool_wire::excerpt(model),
             known: live.provider_names(),
@@ -131,11 +124,21 @@ fn resolve_bare(live: &Live, dialect: Dialect, model: &str) -> Result<Target, Ro
     }
 }
 
-fn target(provider: &Arc<Provider>, model: &str) -> Target {
-    Target {
+/// A target for what is asked for at `asked`.
+fn target(provider: &Arc<Provider>, model: &str, asked: Endpoint) -> Result<Target, RouteError> {
+    let speaks = provider.settings().dialect;
+    let Some(endpoint) = endpoint_at(speaks, asked) else {
+        return Err(RouteError::OtherDialect {
+            provider: provider.name.clone(),
+            speaks: dialect_name(speaks),
+            asked: dialect_name(asked.dialect()),
+        });
+    };
+    Ok(Target {
         provider: provider.clone(),
         model: model.to_owned(),
-    }
+        endpoint,
+    })
 }
 
 /// A dialect's name for people.

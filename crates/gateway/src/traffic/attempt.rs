@@ -27,6 +27,7 @@ use crate::traffic::opening::Opening;
 use crate::traffic::relay::{Reader, Relay, RelayStart, Scan, StreamCount, Tail};
 use crate::traffic::request::{ClientRequest, RequestFacts};
 use crate::traffic::settlement::Settlement;
+use crate::traffic::translation::Outbound;
 use crate::traffic::upstream_body::{BodyError, UpstreamBody};
 use crate::upstream::{OpenRequest, SendError, UpstreamClient};
 
@@ -41,10 +42,8 @@ pub(super) struct Attempt<'a> {
     pub timeouts: &'a Timeouts,
     /// What the client asked for.
     pub request: &'a ClientRequest<'a>,
-    /// The body as this target gets it.
-    pub body: Bytes,
-    /// Whether the usage chunk was asked for on the client's behalf.
-    pub usage_injected: bool,
+    /// The request as this target gets it.
+    pub outbound: &'a Outbound,
     /// Time left until the request's deadline.
     pub time_left: Duration,
     /// When the answer must have ended.
@@ -113,22 +112,25 @@ impl Attempt<'_> {
     }
 
     fn upstream_request(&self, settlement: &Settlement) -> Result<Request<Full<Bytes>>, String> {
-        let client = self.request;
-        let url = settlement
-            .key
-            .base
-            .url(client.facts.endpoint, client.query.as_deref());
-        let mut request = Request::new(Full::new(self.body.clone()));
+        let (client, outbound) = (self.request, self.outbound);
+        let is_translated = outbound.translation.is_some();
+        // Parameters are the client's API's own.
+        let query = client.query.as_deref().filter(|_| !is_translated);
+        let url = settlement.key.base.url(outbound.endpoint, query);
+        let mut request = Request::new(Full::new(outbound.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url
             .parse()
             .map_err(|error| format!("the URL is not valid: {error}"))?;
         *request.headers_mut() = client.headers.clone();
+        if is_translated {
+            headers::take_dialect_out(request.headers_mut());
+        }
         let (name, value) = settlement.key.auth.clone();
         request.headers_mut().insert(name, value);
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().entry(CONTENT_TYPE).or_insert(json);
-        if client.facts.endpoint.dialect() == Dialect::Anthropic {
+        if outbound.endpoint.dialect() == Dialect::Anthropic {
             // The API demands it; a plain `curl` has none, every SDK sends its own.
             let version = HeaderValue::from_static(ANTHROPIC_VERSION);
             request
@@ -172,6 +174,10 @@ impl Attempt<'_> {
                     held_bytes += chunk.len();
                     held.push_back(chunk);
                     if held_bytes > limits::HELD_ANSWER_BYTES {
+                        if self.outbound.translation.is_some() {
+                            let reason = "it is too large to be translated";
+                            return Err(Failure::unreadable(settlement, reason));
+                        }
                         let reader = Reader::Plain(Box::new(Tail::of(&held)));
                         return Ok(self.relay(settlement, answer, reader, held, None));
                     }
@@ -185,8 +191,9 @@ impl Attempt<'_> {
             let reason = "its JSON is damaged or cut off";
             return Err(Failure::unreadable(settlement, reason));
         }
-        let RequestFacts { endpoint, peek, .. } = &*self.request.facts;
-        let tally = keypool_wire::tally_of_answer(*endpoint, &whole, peek.input_tokens);
+        let endpoint = self.outbound.endpoint;
+        let input_tokens = self.request.facts.peek.input_tokens;
+        let tally = keypool_wire::tally_of_answer(endpoint, &whole, input_tokens);
         settlement.observe_usage(tally);
         let verdict = match keypool_wire::error_of_answer(&whole) {
             None => Verdict::Success,
@@ -195,10 +202,23 @@ impl Attempt<'_> {
                 None => return Err(Failure::in_stream(settlement, &error)),
             },
         };
+        let translated = match &self.outbound.translation {
+            None => None,
+            Some(translation) => {
+                let id = &self.request.facts.id;
+                match translation.answer(&whole, id, settlement.started) {
+                    Ok(translated) => Some(translated),
+                    Err(failure) => return Err(Failure::unreadable(settlement, &failure.message)),
+                }
+            }
+        };
         settlement.begin_answer(answer.parts.status.as_u16());
-        let made_state = keypool_wire::state_ids_of_answer(*endpoint, &whole);
+        let made_state = keypool_wire::state_ids_of_answer(endpoint, &whole);
         settlement.settle_seen(verdict, &made_state);
-        Ok(answered(&answer.parts, AnswerBody::whole(whole)))
+        Ok(answered(
+            &answer.parts,
+            AnswerBody::whole(translated.unwrap_or(whole)),
+        ))
     }
 
     /// Waits for the first event of a stream that a client can use.
@@ -207,8 +227,15 @@ impl Attempt<'_> {
         mut settlement: Settlement,
         mut answer: Beginning,
     ) -> Result<Response<AnswerBody>, Failure> {
-        let RequestFacts { endpoint, peek, .. } = &*self.request.facts;
-        let mut scan = Scan::new(StreamMeter::new(*endpoint, self.usage_injected));
+        let RequestFacts { id, peek, .. } = &*self.request.facts;
+        let outbound = self.outbound;
+        let meter = StreamMeter::new(outbound.endpoint, outbound.usage_injected);
+        let mut scan = match &outbound.translation {
+            None => Scan::new(meter),
+            Some(translation) => {
+                Scan::translated(meter, translation.stream(id, settlement.started))
+            }
+        };
         let mut held = VecDeque::new();
         let hold_until = Instant::now() + limits::HELD_STREAM_TIME;
         let mut first_meaning_due = Some(answer.first_byte_due);

@@ -18,7 +18,9 @@ use crate::answer::{Retry, error_response};
 use crate::body::AnswerBody;
 use crate::provider::UpstreamKey;
 use crate::traffic::attempt::answered;
+use crate::traffic::opening::Opening;
 use crate::traffic::settlement::{Ending, Settlement};
+use crate::traffic::translation::foreign_error;
 
 /// A failed attempt.
 #[derive(Debug)]
@@ -58,7 +60,7 @@ pub(super) enum FailureKind {
 
 #[derive(Debug)]
 enum FailureAnswer {
-    /// The provider's own words, in its dialect, which is the client's.
+    /// What the provider said, in the client's dialect.
     Upstream(Box<Parts>, Bytes),
     /// The gateway's words.
     Own(OwnError),
@@ -74,7 +76,7 @@ struct Blame {
 
 impl Failure {
     /// The provider answered with an error status.
-    pub(super) fn judged(settlement: Settlement, parts: Parts, body: Bytes) -> Self {
+    pub(super) fn judged(settlement: Settlement, mut parts: Parts, body: Bytes) -> Self {
         let status = parts.status.as_u16();
         settlement.observe_error(status, &body);
         let now = settlement.provider.pool.time().now();
@@ -85,6 +87,14 @@ impl Failure {
         };
         let answer = if is_dialect_error(&body) {
             let body = without_secret(body, &settlement.key);
+            let asked = settlement.request.endpoint;
+            let body = match foreign_error(asked, settlement.endpoint, status, &body) {
+                Some(translated) => {
+                    Opening::Object.mend_type(&mut parts.headers);
+                    translated
+                }
+                None => body,
+            };
             FailureAnswer::Upstream(Box::new(parts), body)
         } else {
             FailureAnswer::Own(OwnError {

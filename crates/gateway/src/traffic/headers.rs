@@ -49,6 +49,22 @@ pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {
     headers
 }
 
+/// What the headers of a dialect begin with: versions, features and projects that mean nothing, or
+/// something else, to a provider of another.
+const DIALECT_PREFIXES: [&str; 3] = ["anthropic-", "openai-", "x-goog-"];
+
+/// Takes out of the headers that go upstream what belongs to the client's API alone.
+pub(super) fn take_dialect_out(headers: &mut HeaderMap) {
+    let is_dialect_s = |name: &&HeaderName| {
+        let mut prefixes = DIALECT_PREFIXES.iter();
+        prefixes.any(|prefix| name.as_str().starts_with(prefix))
+    };
+    let names: Vec<HeaderName> = headers.keys().filter(is_dialect_s).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
 /// The headers of an upstream's answer that a client gets to see.
 ///
 /// Quota headers and `retry-after` speak of one key, not of the pool, and are left out.
@@ -147,6 +163,23 @@ mod tests {
         ];
         assert_eq!(names, expected);
         assert_eq!(sent["accept-encoding"], "identity");
+    }
+
+    #[test]
+    fn a_provider_of_another_api_is_not_sent_the_headers_of_the_clients() {
+        let mut headers = map(&[
+            ("anthropic-version", "2023-06-01"),
+            ("anthropic-beta", "one"),
+            ("openai-project", "p"),
+            ("x-goog-api-client", "g"),
+            ("user-agent", "sdk"),
+        ]);
+        headers.append("anthropic-beta", HeaderValue::from_static("two"));
+        take_dialect_out(&mut headers);
+        assert_eq!(
+            headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            ["user-agent"]
+        );
     }
 
     #[test]

@@ -24,12 +24,13 @@ use crate::pool_shell::{Admitted, unused};
 use crate::provider::Provider;
 use crate::routing::Target;
 use crate::telemetry::POOL_LOG;
-use crate::traffic::attempt::{Attempt, takes_stream_options, wants_usage};
+use crate::traffic::attempt::Attempt;
 use crate::traffic::deferred::HoldOpen;
 use crate::traffic::failure::{Failure, FailureKind};
 use crate::traffic::quota_report::model_class;
 use crate::traffic::request::{ClientRequest, RequestFacts, TraceEnd};
 use crate::traffic::settlement::{Passed, Settlement};
+use crate::traffic::translation::Outbound;
 use crate::upstream::UpstreamClient;
 
 /// Who answered a request, for the headers that tell the client.
@@ -40,6 +41,8 @@ pub(super) struct Trail {
     /// How long it waited for room.
     pub queued: Duration,
     served_by: Option<(String, String)>,
+    /// What the answer's translation is told by.
+    translation: Option<HeaderValue>,
 }
 
 /// What a request is served with.
@@ -59,6 +62,8 @@ pub(super) struct Journey<'a> {
     trail: Trail,
     last_failure: Option<Failure>,
     last_refusal: Option<(Arc<Provider>, Refusal)>,
+    /// Why it could not be written for a target of another API.
+    untranslatable: Option<OwnError>,
     /// Mask and reason of the attempt that failed last, until the next one begins.
     failed: Option<(String, String)>,
 }
@@ -66,6 +71,8 @@ pub(super) struct Journey<'a> {
 /// A target, and how far the request has come there.
 struct Stage<'t> {
     target: &'t Target,
+    /// The request as it gets it, once it was written for it.
+    outbound: Option<Outbound>,
     course: Course,
     /// To be slept before its keys are tried once more.
     pause: Option<Duration>,
@@ -91,6 +98,9 @@ const PROVIDER_GONE: Refusal = Refusal {
 /// Tells a client under which name the logs know its request.
 pub(super) const REQUEST_ID_HEADER: &str = "x-keypool-request-id";
 
+/// Tells a client that its request went to a provider of another API, and what was lost on the way.
+const TRANSLATION_HEADER: HeaderName = HeaderName::from_static("x-keypool-translation");
+
 /// Why no attempt can be made.
 enum NotAdmitted {
     /// The pool has no key for it now.
@@ -109,6 +119,7 @@ impl<'a> Journey<'a> {
             trail: Trail::default(),
             last_failure: None,
             last_refusal: None,
+            untranslatable: None,
             failed: None,
         }
     }
@@ -121,6 +132,7 @@ impl<'a> Journey<'a> {
             .iter()
             .map(|target| Stage {
                 target,
+                outbound: None,
                 course: Course::new(max_replays),
                 pause: None,
                 over: false,
@@ -191,6 +203,7 @@ impl<'a> Journey<'a> {
         patience: Patience,
     ) -> Option<Response<AnswerBody>> {
         let target = stage.target;
+        let outbound = self.outbound(stage)?;
         while !self.is_out_of_attempts() {
             if let Some(pause) = stage.pause.take() {
                 self.rest(pause).await;
@@ -212,7 +225,7 @@ impl<'a> Journey<'a> {
             };
             self.tell_failover(&settlement);
             self.trail.attempts += 1;
-            let failure = match self.attempt(target, settlement).await {
+            let failure = match self.attempt(target, &outbound, settlement).await {
                 Ok(response) => {
                     stage.served();
                     return Some(self.answered(target, response));
@@ -243,15 +256,32 @@ impl<'a> Journey<'a> {
         None
     }
 
+    /// The request as the stage's target gets it; `None` if it cannot be written in the target's API,
+    /// which ends the stage.
+    fn outbound(&mut self, stage: &mut Stage<'_>) -> Option<Outbound> {
+        if stage.outbound.is_none() {
+            let ClientRequest { facts, body, .. } = &self.request;
+            match Outbound::new(facts.endpoint, body, &facts.peek, stage.target) {
+                Ok(outbound) => stage.outbound = Some(outbound),
+                Err(error) => {
+                    stage.over = true;
+                    self.untranslatable = Some(error);
+                }
+            }
+        }
+        stage.outbound.clone()
+    }
+
     fn answered(
         &self,
         target: &Target,
         mut response: Response<AnswerBody>,
     ) -> Response<AnswerBody> {
         let class = self.model_class(target);
+        let dialect = self.request.facts.endpoint.dialect();
         target
             .provider
-            .write_quota_headers(response.headers_mut(), class);
+            .write_quota_headers(response.headers_mut(), dialect, class);
         response
     }
 
@@ -308,6 +338,7 @@ impl<'a> Journey<'a> {
             provider.clone(),
             key,
             self.request.facts.clone(),
+            target.endpoint,
             self.means.core.time.now(),
             passed,
         ))
@@ -364,27 +395,29 @@ impl<'a> Journey<'a> {
     async fn attempt(
         &mut self,
         target: &Target,
+        outbound: &Outbound,
         settlement: Settlement,
     ) -> Result<Response<AnswerBody>, Failure> {
         let request = &self.request;
-        let usage_injected = wants_usage(request.facts.endpoint, &request.facts.peek)
-            && takes_stream_options(target.provider.settings().kind);
-        let body = keypool_wire::upstream_body(
-            &request.body,
-            &request.facts.peek,
-            Some(&target.model),
-            usage_injected,
-        );
         let measurements = &target.provider.measurements;
         let started = self.means.core.time.now();
         self.trail.served_by = Some((target.provider.name.clone(), settlement.key.mask.clone()));
+        let translation = outbound.translation.as_deref();
+        self.trail.translation = translation.map(|translation| translation.told().clone());
+        if let Some(told) = &self.trail.translation {
+            tracing::debug!(
+                request = %request.facts.id,
+                provider = %target.provider.name,
+                "translated: {}",
+                String::from_utf8_lossy(told.as_bytes()),
+            );
+        }
         let attempt = Attempt {
             upstream: self.means.upstream,
             measurements: &self.means.core.measurements,
             timeouts: &self.means.live.config.timeouts,
             request,
-            body,
-            usage_injected,
+            outbound,
             time_left: self.time_left(),
             end: tokio::time::Instant::now() + self.means.live.config.timeouts.total,
         };
@@ -470,7 +503,10 @@ impl<'a> Journey<'a> {
                     let state = self.request.facts.peek.state_name();
                     refused(dialect, provider, refusal, room_in, state)
                 }
-                None => out_of_time(dialect),
+                None => match &self.untranslatable {
+                    Some(error) => error_response(dialect, error, Retry::Never),
+                    None => out_of_time(dialect),
+                },
             },
         };
         (response, self.trail)
@@ -587,6 +623,9 @@ impl Trail {
         if let Some((provider, mask)) = &self.served_by {
             set("x-keypool-provider", provider);
             set("x-keypool-key", mask);
+        }
+        if let Some(told) = &self.translation {
+            headers.insert(TRANSLATION_HEADER, told.clone());
         }
     }
 }

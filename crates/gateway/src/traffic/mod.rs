@@ -14,6 +14,7 @@ mod quota_report;
 pub(crate) mod relay;
 mod request;
 mod settlement;
+mod translation;
 mod upstream_body;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub(crate) use models::list_models;
 pub(crate) use options::is_critical;
 pub(crate) use quota_headers::QuotaHeaders;
 use request::{Arrival, ClientRequest};
+pub(crate) use translation::endpoint_at;
 
 /// Serves one request for an answer of a model.
 pub(crate) async fn serve(
@@ -147,8 +149,7 @@ async fn serve_arrival(
     )
     .await?;
     let model = request.model().map_err(permanent)?;
-    let targets =
-        route(live, endpoint.dialect(), model).map_err(|error| permanent(route_error(&error)))?;
+    let targets = route(live, endpoint, model).map_err(|error| permanent(route_error(&error)))?;
     Ok(Journey::new(means, request).run(&targets).await)
 }
 

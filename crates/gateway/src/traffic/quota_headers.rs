@@ -1,4 +1,4 @@
-//! The pool's quota in the header names in which the provider states a key's.
+//! The pool's quota in the header names in which the client's API states a key's.
 //!
 //! Clients that pace themselves by these headers would pace themselves by one key's quota; so the
 //! key's are taken out and the pool's are put in: sum of limits, sum of what remains, earliest reset.
@@ -16,14 +16,15 @@ use crate::pool_shell::SharedPool;
 /// number of keys, and no client paces itself by the second.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The headers as they were a moment ago, for the model class that was asked for last: mostly it is asked
-/// for again.
+/// The headers as they were a moment ago, for the dialect and the model class that were asked for last:
+/// mostly they are asked for again.
 #[derive(Debug, Default)]
 pub(crate) struct QuotaHeaders(ArcSwap<Made>);
 
 #[derive(Debug, Default)]
 struct Made {
     at: Option<Timestamp>,
+    dialect: Option<Dialect>,
     model_class: String,
     headers: HeaderMap,
 }
@@ -42,6 +43,7 @@ impl QuotaHeaders {
         if made
             .at
             .is_some_and(|at| now.saturating_duration_since(at) < FRESH)
+            && made.dialect == Some(dialect)
             && made.model_class == model_class
         {
             headers.extend(made.headers.clone());
@@ -53,6 +55,7 @@ impl QuotaHeaders {
         self.0.store(
             Made {
                 at: Some(now),
+                dialect: Some(dialect),
                 model_class: model_class.to_owned(),
                 headers: fresh,
             }

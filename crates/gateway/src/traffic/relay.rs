@@ -22,7 +22,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use keypool_pool::{Charge, ErrorNote, FaultKind, Usage, Verdict};
-use keypool_wire::{OwnError, StreamEnd, StreamError, UsageTally, stream_error_event};
+use keypool_wire::{OwnError, StreamEnd, StreamError, UsageTally};
 use tokio::time::Instant;
 
 use crate::body::CutOff;
@@ -87,7 +87,7 @@ impl Reader {
         let input_tokens = settlement.request.peek.input_tokens;
         match self {
             Self::Events(scan) => scan.meter.tally(input_tokens),
-            Self::Plain(tail) => tail.usage(settlement.request.endpoint).map_or_else(
+            Self::Plain(tail) => tail.usage(settlement.endpoint).map_or_else(
                 || UsageTally::estimated(input_tokens, 0),
                 UsageTally::measured,
             ),
@@ -217,6 +217,9 @@ impl Relay {
     /// The answer is whole.
     fn complete(&mut self) {
         self.ended = true;
+        if let Reader::Events(scan) = &mut self.reader {
+            scan.complete(&mut self.ready);
+        }
         let Some(settlement) = self.noted() else {
             return;
         };
@@ -303,13 +306,10 @@ impl Relay {
 
     /// Tells the client of an error. Only an event stream can carry one; anything else is cut off.
     fn tell(&mut self, settlement: &Settlement, error: &OwnError) {
-        match &self.reader {
+        match &mut self.reader {
             Reader::Plain(_) => self.cut = true,
             Reader::Events(scan) => {
-                let number = scan.meter.next_sequence_number();
-                let endpoint = settlement.request.endpoint;
-                self.ready
-                    .push_back(stream_error_event(endpoint, error, number));
+                scan.tell(settlement.request.endpoint, error, &mut self.ready);
             }
         }
     }

@@ -27,6 +27,8 @@ pub(crate) struct Settlement {
     pub key: Arc<UpstreamKey>,
     /// What is being served.
     pub request: Arc<RequestFacts>,
+    /// What the provider is asked for: the client's endpoint, or its counterpart in the provider's API.
+    pub endpoint: Endpoint,
     /// When the attempt began.
     pub started: Timestamp,
     /// What the request went through before, and what is being answered.
@@ -92,6 +94,7 @@ impl Settlement {
         provider: Arc<Provider>,
         key: Arc<UpstreamKey>,
         request: Arc<RequestFacts>,
+        endpoint: Endpoint,
         started: Timestamp,
         passed: Passed,
     ) -> Self {
@@ -100,6 +103,7 @@ impl Settlement {
             provider,
             key,
             request,
+            endpoint,
             started,
             passed,
             seen: None,
@@ -179,7 +183,7 @@ impl Settlement {
 
     /// The charge for what was seen to be used, and what to count.
     fn charge_seen(&self, verdict: Verdict, reserved: (u64, u64)) -> (Charge, Used) {
-        if self.request.endpoint == Endpoint::CountTokens {
+        if self.endpoint == Endpoint::CountTokens {
             // Free: the tokens of its answer were counted, not used.
             return (Charge::RequestOnly, Used::default());
         }
@@ -246,8 +250,8 @@ impl Settlement {
     pub(crate) fn verdict_of_failed_response(&self, error: &StreamError) -> Option<Verdict> {
         let now = self.provider.pool.time().now();
         let judged = error.judge(self.provider.settings().kind, now.as_unix_micros());
-        let answers = self.request.endpoint == Endpoint::Responses
-            && judged.request == RequestVerdict::Client;
+        let answers =
+            self.endpoint == Endpoint::Responses && judged.request == RequestVerdict::Client;
         answers.then(|| verdict_of(&judged.key))
     }
 

@@ -40,5 +40,6 @@ mod strategies;
 mod streams;
 mod tenants;
 mod traces;
+mod translation;
 mod turns;
 mod waiting;

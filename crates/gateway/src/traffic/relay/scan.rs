@@ -6,7 +6,14 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use keypool_wire::{EventKind, SseError, SseSplitter, StreamError, StreamMeter};
+use keypool_translate::StreamTranslator;
+use keypool_wire::{
+    Endpoint, EventKind, OwnError, SseError, SseSplitter, StreamError, StreamMeter,
+    stream_error_event,
+};
+use translated::Reading;
+
+mod translated;
 
 /// What an event stream is read with. It also holds the unfinished event.
 #[derive(Debug)]
@@ -18,6 +25,8 @@ pub(crate) struct Scan {
     /// The beginning of an event whose rest has not come.
     unfinished: Vec<Bytes>,
     failure: Option<StreamError>,
+    /// Writes the stream anew, if the client speaks another API.
+    translator: Option<Box<StreamTranslator>>,
 }
 
 /// What became of a chunk.
@@ -56,6 +65,16 @@ impl Scan {
             meter,
             unfinished: Vec::new(),
             failure: None,
+            translator: None,
+        }
+    }
+
+    /// The same for a client of another API.
+    #[must_use]
+    pub(crate) fn translated(meter: StreamMeter, translator: StreamTranslator) -> Self {
+        Self {
+            translator: Some(Box::new(translator)),
+            ..Self::new(meter)
         }
     }
 
@@ -75,7 +94,17 @@ impl Scan {
             meter,
             unfinished,
             failure,
+            translator,
         } = self;
+        if let Some(translator) = translator {
+            let reading = Reading {
+                splitter,
+                meter,
+                failure,
+                translator,
+            };
+            return reading.take_in(chunk, out);
+        }
         let mut scanned = Scanned::default();
         let mut stop = None;
         // `kept` to `seen`: bytes of whole events that are to be passed on in one piece.
@@ -133,7 +162,17 @@ impl Scan {
             meter,
             unfinished,
             failure,
+            translator,
         } = self;
+        if let Some(translator) = translator {
+            let reading = Reading {
+                splitter,
+                meter,
+                failure,
+                translator,
+            };
+            return reading.finish(out);
+        }
         let mut scanned = Scanned::default();
         let mut passes = false;
         let finished = splitter.finish(|event| match meter.observe(&event) {
@@ -155,6 +194,23 @@ impl Scan {
             out.extend(unfinished.drain(..));
         }
         scanned
+    }
+
+    /// The answer is whole, whether or not the provider has ended the stream in its own words.
+    pub(crate) fn complete(&mut self, out: &mut VecDeque<Bytes>) {
+        if let Some(translator) = &mut self.translator {
+            translated::complete(translator, out);
+        }
+    }
+
+    /// Ends the stream with an error of the gateway's own, for a client that asked at `asked`.
+    pub(crate) fn tell(&mut self, asked: Endpoint, error: &OwnError, out: &mut VecDeque<Bytes>) {
+        if let Some(translator) = &mut self.translator {
+            translated::fail(translator, error, out);
+        } else {
+            let number = self.meter.next_sequence_number();
+            out.push_back(stream_error_event(asked, error, number));
+        }
     }
 }
 

@@ -158,3 +158,37 @@ fn an_error_that_lacks_only_its_blank_line_is_left_to_be_told_in_words_of_ours()
     assert!(scan.failure().is_some());
     assert_eq!(text(&out), CONTENT);
 }
+
+/// `CHAT` for a client of Messages, in chunks that end at `cut`.
+fn translated(cut: usize) -> String {
+    let settings = keypool_translate::Settings {
+        from: keypool_translate::Api::ChatCompletions,
+        to: keypool_translate::Api::Messages,
+        model: "m",
+        id: "i",
+        created_unix_s: 0,
+        stream_usage: false,
+    };
+    let meter = StreamMeter::new(Endpoint::ChatCompletions, false);
+    let mut scan = Scan::translated(meter, StreamTranslator::new(&settings));
+    let mut out = VecDeque::new();
+    for part in [&CHAT[..cut], &CHAT[cut..]] {
+        let chunk = Bytes::copy_from_slice(part.as_bytes());
+        scan.take_in(&chunk, &mut out).unwrap();
+    }
+    scan.finish(&mut out);
+    assert!(scan.meter.is_complete());
+    scan.complete(&mut out);
+    let bytes: Vec<u8> = out.iter().flat_map(|bytes| bytes.to_vec()).collect();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_translated_stream_is_the_same_however_it_is_cut_and_ends_once() {
+    let whole = translated(CHAT.len());
+    assert_eq!(whole.matches("message_stop").count(), 2, "name and type");
+    assert!(whole.contains("\"text\":\"hi\"") && whole.contains("\"output_tokens\":2"));
+    for cut in 0..CHAT.len() {
+        assert_eq!(translated(cut), whole, "cut at {cut}");
+    }
+}

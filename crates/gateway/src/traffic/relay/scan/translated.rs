@@ -1,0 +1,128 @@
+//! An event stream that is written anew in the client's API, event by event.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use keypool_translate::{Failure, StreamTranslator};
+use keypool_wire::{EventKind, OwnError, SseSplitter, StreamError, StreamMeter};
+
+use super::{ScanError, Scanned, Stop};
+
+/// What keeps a connection alive and means nothing, in every dialect.
+const SIGN_OF_LIFE: &[u8] = b": keep-alive\n\n";
+
+/// What a translated stream is read with.
+pub(super) struct Reading<'s> {
+    pub(super) splitter: &'s mut SseSplitter,
+    pub(super) meter: &'s mut StreamMeter,
+    pub(super) failure: &'s mut Option<StreamError>,
+    pub(super) translator: &'s mut StreamTranslator,
+}
+
+impl Reading<'_> {
+    /// Takes a chunk in, as [`Scan::take_in`](super::Scan::take_in) does. The provider's own error is
+    /// among what is written.
+    pub(super) fn take_in(
+        self,
+        chunk: &Bytes,
+        out: &mut VecDeque<Bytes>,
+    ) -> Result<Scanned, ScanError> {
+        let Self {
+            splitter,
+            meter,
+            failure,
+            translator,
+        } = self;
+        let mut scanned = Scanned::default();
+        let mut stop = None;
+        let mut written = Vec::new();
+        let fed = splitter.feed(chunk, |event| {
+            if stop.is_some() {
+                return;
+            }
+            let kind = meter.observe(&event);
+            scanned.meaningful |= kind != EventKind::KeepAlive;
+            match kind {
+                EventKind::KeepAlive => {
+                    written.extend_from_slice(SIGN_OF_LIFE);
+                    return;
+                }
+                EventKind::Garbage => {
+                    stop = Some(Stop::Garbage);
+                    return;
+                }
+                EventKind::Error(error) => {
+                    *failure = Some(error);
+                    scanned.committing = true;
+                    stop = Some(Stop::Failed);
+                }
+                EventKind::Content | EventKind::End => scanned.committing = true,
+                EventKind::Preamble | EventKind::UsageOnly => {}
+            }
+            translator.event(event.data, &mut written);
+            if stop.is_none() && translator.has_failed() {
+                // Not what its API sends, though it is JSON.
+                stop = Some(Stop::Garbage);
+            }
+        });
+        push(out, written);
+        fed?;
+        match stop {
+            Some(Stop::Garbage) => Err(ScanError::Garbage),
+            Some(Stop::Failed) | None => Ok(scanned),
+        }
+    }
+
+    /// Takes the end of the stream in, as [`Scan::finish`](super::Scan::finish) does.
+    pub(super) fn finish(self, out: &mut VecDeque<Bytes>) -> Scanned {
+        let Self {
+            splitter,
+            meter,
+            failure,
+            translator,
+        } = self;
+        let mut scanned = Scanned::default();
+        let mut written = Vec::new();
+        // An event that is too long is no whole one, either.
+        let _too_long = splitter.finish(|event| match meter.observe(&event) {
+            EventKind::Error(error) => {
+                *failure = Some(error);
+                scanned.committing = true;
+            }
+            EventKind::Content | EventKind::End => {
+                translator.event(event.data, &mut written);
+                scanned.committing = true;
+            }
+            EventKind::UsageOnly => translator.event(event.data, &mut written),
+            EventKind::Preamble | EventKind::KeepAlive | EventKind::Garbage => {}
+        });
+        push(out, written);
+        scanned
+    }
+}
+
+/// Ends the client's stream, if the provider's own words have not done so.
+pub(super) fn complete(translator: &mut StreamTranslator, out: &mut VecDeque<Bytes>) {
+    if !translator.is_over() {
+        let mut written = Vec::new();
+        translator.end(&mut written);
+        push(out, written);
+    }
+}
+
+/// Ends the client's stream with an error, unless it has ended before.
+pub(super) fn fail(translator: &mut StreamTranslator, error: &OwnError, out: &mut VecDeque<Bytes>) {
+    let failure = Failure {
+        status: error.status,
+        code: error.code.to_owned(),
+        message: error.message.clone(),
+        request_id: None,
+    };
+    let mut written = Vec::new();
+    translator.fail(&failure, &mut written);
+    push(out, written);
+}
+
+fn push(out: &mut VecDeque<Bytes>, written: Vec<u8>) {
+    super::push(out, written.into());
+}

@@ -1,0 +1,202 @@
+//! Requests for providers that speak another API than the client.
+//!
+//! Each target gets the client's own request in its own words, never a translation of a translation.
+//! What comes back is judged and counted in the provider's words, as ever, and turned into the client's at
+//! the last moment. Where both speak the same API nothing here touches a byte.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use keypool_pool::Timestamp;
+use keypool_translate::{
+    Api, ChatFlavour, ClientRequest as ReadRequest, Failure as ForeignFailure, Refusal, Settings,
+    StreamTranslator, Target as WrittenFor, translate_answer, without_foreign_state,
+};
+use keypool_wire::{Dialect, Endpoint, OwnError, Peek, ProviderKind};
+
+use crate::routing::Target;
+use crate::traffic::attempt::{takes_stream_options, wants_usage};
+
+/// What a provider that speaks `speaks` is asked for when a client asks at `asked`; `None` where there is
+/// no counterpart.
+#[must_use]
+pub(crate) fn endpoint_at(speaks: Dialect, asked: Endpoint) -> Option<Endpoint> {
+    if asked.dialect() == speaks {
+        return Some(asked);
+    }
+    match (asked, speaks) {
+        (Endpoint::Messages, Dialect::OpenAi) => Some(Endpoint::ChatCompletions),
+        (Endpoint::ChatCompletions, Dialect::Anthropic) => Some(Endpoint::Messages),
+        _ => None,
+    }
+}
+
+/// A request as one target gets it.
+#[derive(Debug, Clone)]
+pub(super) struct Outbound {
+    /// What the target is asked for, in its own API.
+    pub endpoint: Endpoint,
+    /// The body.
+    pub body: Bytes,
+    /// Whether the usage chunk was asked for on the client's behalf, and has to be taken out.
+    pub usage_injected: bool,
+    /// How the answer comes back, if the target speaks another API.
+    pub translation: Option<Arc<Translation>>,
+}
+
+/// The way of an answer from a provider's API into the client's.
+#[derive(Debug)]
+pub(super) struct Translation {
+    provider_s: Api,
+    client_s: Api,
+    model: String,
+    stream_usage: bool,
+    told: HeaderValue,
+}
+
+impl Outbound {
+    /// Writes a request, of which `peek` was read, for a target.
+    ///
+    /// Fails if the target's API cannot express it; the client has to change it, or go elsewhere.
+    pub(super) fn new(
+        asked: Endpoint,
+        body: &Bytes,
+        peek: &Peek,
+        target: &Target,
+    ) -> Result<Self, OwnError> {
+        let kind = target.provider.settings().kind;
+        match (Api::of_endpoint(asked), Api::of_endpoint(target.endpoint)) {
+            (Some(client_s), Some(provider_s)) if client_s != provider_s => {
+                Self::translated(client_s, provider_s, body, kind, target)
+                    .map_err(|refusal| refused(&refusal))
+            }
+            (api, _) => Ok(Self::untouched(api, body, peek, kind, target)),
+        }
+    }
+
+    fn translated(
+        client_s: Api,
+        provider_s: Api,
+        body: &Bytes,
+        kind: ProviderKind,
+        target: &Target,
+    ) -> Result<Self, Refusal> {
+        let request = ReadRequest::read(client_s, body)?;
+        let translated = request.write(&WrittenFor {
+            chat: chat_flavour(kind),
+            stream_options: takes_stream_options(kind),
+            ..WrittenFor::new(provider_s, &target.model)
+        })?;
+        let (from, to) = (client_s.name(), provider_s.name());
+        let told = if translated.losses.is_empty() {
+            format!("{from} to {to}")
+        } else {
+            format!("{from} to {to}; {}", translated.losses)
+        };
+        Ok(Self {
+            endpoint: target.endpoint,
+            body: translated.body.into(),
+            usage_injected: false,
+            translation: Some(Arc::new(Translation {
+                provider_s,
+                client_s,
+                model: target.model.clone(),
+                stream_usage: request.wants_stream_usage(),
+                told: HeaderValue::try_from(told)
+                    .unwrap_or_else(|_| HeaderValue::from_static("translated")),
+            })),
+        })
+    }
+
+    /// For a target that speaks the client's API: the client's own bytes, but for the model's name, the
+    /// wish for usage, and what the API of an earlier target has sealed.
+    fn untouched(
+        api: Option<Api>,
+        body: &Bytes,
+        peek: &Peek,
+        kind: ProviderKind,
+        target: &Target,
+    ) -> Self {
+        let endpoint = target.endpoint;
+        let usage_injected = wants_usage(endpoint, peek) && takes_stream_options(kind);
+        let model = Some(target.model.as_str());
+        let cut = api.and_then(|api| without_foreign_state(api, body));
+        let cut = cut.and_then(|cut| {
+            let peek = keypool_wire::peek(endpoint, &cut).ok()?;
+            Some((Bytes::from(cut), peek))
+        });
+        let body = match &cut {
+            Some((body, peek)) => keypool_wire::upstream_body(body, peek, model, usage_injected),
+            None => keypool_wire::upstream_body(body, peek, model, usage_injected),
+        };
+        Self {
+            endpoint,
+            body,
+            usage_injected,
+            translation: None,
+        }
+    }
+}
+
+impl Translation {
+    /// What the client is told of it: from what to what, and what was lost on the way.
+    pub(super) const fn told(&self) -> &HeaderValue {
+        &self.told
+    }
+
+    /// The whole of a successful answer in the client's words. `id` is for answers without one.
+    pub(super) fn answer(
+        &self,
+        body: &[u8],
+        id: &str,
+        at: Timestamp,
+    ) -> Result<Bytes, ForeignFailure> {
+        translate_answer(&self.settings(id, at), body).map(Bytes::from)
+    }
+
+    /// What turns a stream into the client's, event by event.
+    pub(super) fn stream(&self, id: &str, at: Timestamp) -> StreamTranslator {
+        StreamTranslator::new(&self.settings(id, at))
+    }
+
+    fn settings<'s>(&'s self, id: &'s str, at: Timestamp) -> Settings<'s> {
+        Settings {
+            from: self.provider_s,
+            to: self.client_s,
+            model: &self.model,
+            id,
+            created_unix_s: at.as_unix_micros() / 1_000_000,
+            stream_usage: self.stream_usage,
+        }
+    }
+}
+
+/// An error of a provider that was asked at `answered` in the words of the client, who asked at `asked`;
+/// `None` if these are the same.
+#[must_use]
+pub(super) fn foreign_error(
+    asked: Endpoint,
+    answered: Endpoint,
+    status: u16,
+    body: &[u8],
+) -> Option<Bytes> {
+    let client_s = Api::of_endpoint(asked).filter(|_| asked.dialect() != answered.dialect())?;
+    let failure = ForeignFailure::read(Some(status), body);
+    Some(failure.body(client_s).into())
+}
+
+fn refused(refusal: &Refusal) -> OwnError {
+    OwnError {
+        status: 400,
+        code: refusal.code(),
+        message: refusal.to_string(),
+    }
+}
+
+const fn chat_flavour(kind: ProviderKind) -> ChatFlavour {
+    match kind {
+        ProviderKind::OpenAi | ProviderKind::Azure => ChatFlavour::OpenAi,
+        _ => ChatFlavour::Compatible,
+    }
+}

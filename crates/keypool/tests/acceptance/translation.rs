@@ -1,0 +1,160 @@
+//! Clients of one API served by providers of another: what the provider gets, what the client gets back,
+//! and what is counted. Same APIs are proved untouched in [`crate::relay`].
+
+mod answers;
+mod breaks;
+mod requests;
+mod tools;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Api, Call, Event, Setup, World};
+
+/// A client's API, and the one in which the provider is asked.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    client: Api,
+    provider: Api,
+}
+
+const PAIRS: [Pair; 2] = [
+    Pair {
+        client: Api::Messages,
+        provider: Api::Chat,
+    },
+    Pair {
+        client: Api::Chat,
+        provider: Api::Messages,
+    },
+];
+
+impl Pair {
+    /// A gateway before both providers, one key each.
+    async fn world() -> World {
+        Setup::both(1).without_waiting().start().await
+    }
+
+    /// The smallest request of the client's for the other provider.
+    fn body(self) -> Value {
+        let mut body = self.client.body();
+        body["model"] = format!("{},{}", self.provider.provider(), self.provider.model()).into();
+        body
+    }
+
+    fn streamed(self) -> Value {
+        let mut body = self.body();
+        body["stream"] = true.into();
+        body
+    }
+
+    fn post(self, world: &World, body: &Value) -> Call {
+        let mut call = world.post(self.client.path());
+        for (name, value) in self.client.headers() {
+            call = call.header(name, value);
+        }
+        call.json(body)
+    }
+
+    /// The one key of the provider.
+    fn key(self) -> String {
+        self.provider.key(1)
+    }
+
+    /// What the answer's header says where nothing was lost.
+    fn told(self) -> String {
+        format!("{} to {}", name(self.client), name(self.provider))
+    }
+
+    /// Tokens that were counted with the provider's key: input and output.
+    async fn counted(self, world: &World) -> (u64, u64) {
+        let details = world.details(self.provider.provider(), &self.key()).await;
+        let tokens = &details["metrics"]["tokens"];
+        let number = |name: &str| tokens[name].as_u64().unwrap();
+        (number("input"), number("output"))
+    }
+}
+
+fn name(api: Api) -> &'static str {
+    match api {
+        Api::Messages => "Anthropic Messages",
+        Api::Chat => "OpenAI Chat Completions",
+        Api::Responses => "OpenAI Responses",
+        Api::Embeddings => unreachable!("no model answers"),
+    }
+}
+
+/// The text of a plain answer.
+#[track_caller]
+fn text_of(api: Api, answer: &Answer) -> String {
+    let body = answer.json();
+    let text = match api {
+        Api::Messages => &body["content"][0]["text"],
+        Api::Chat => &body["choices"][0]["message"]["content"],
+        Api::Responses => &body["output"][0]["content"][0]["text"],
+        Api::Embeddings => unreachable!("no model answers"),
+    };
+    text.as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
+}
+
+/// The tokens that an answer, or an event of it, states: input and output.
+fn usage_of(api: Api, body: &Value) -> (u64, u64) {
+    let names = match api {
+        Api::Messages | Api::Responses => ["input_tokens", "output_tokens"],
+        Api::Chat | Api::Embeddings => ["prompt_tokens", "completion_tokens"],
+    };
+    let [input, output] = names.map(|name| body["usage"][name].as_u64().unwrap_or_default());
+    (input, output)
+}
+
+/// The text in an event; empty in all others.
+fn piece_of(api: Api, event: &Event) -> String {
+    let body = event.json();
+    let text = match api {
+        Api::Messages => &body["delta"]["text"],
+        Api::Chat => &body["choices"][0]["delta"]["content"],
+        Api::Responses if event.name == "response.output_text.delta" => &body["delta"],
+        Api::Responses => &Value::Null,
+        Api::Embeddings => unreachable!("no model answers"),
+    };
+    text.as_str().unwrap_or_default().to_owned()
+}
+
+/// The text of a stream so far.
+fn text_in(api: Api, events: &[Event]) -> String {
+    events.iter().map(|event| piece_of(api, event)).collect()
+}
+
+/// Whether an event ends a whole stream.
+fn is_end(api: Api, event: &Event) -> bool {
+    event.name == api.last_event() || event.data == api.last_event()
+}
+
+/// Whether an event is the API's error.
+fn is_error(api: Api, event: &Event) -> bool {
+    match api {
+        Api::Messages => event.name == "error" && event.json()["type"] == "error",
+        Api::Chat => event.json()["error"]["message"].is_string(),
+        Api::Responses => matches!(event.name.as_str(), "error" | "response.failed"),
+        Api::Embeddings => unreachable!("it has no streams"),
+    }
+}
+
+/// The body in which the provider got the last request.
+fn sent(world: &World) -> Value {
+    let request = world.received().pop().expect("a request");
+    serde_json::from_slice(&request.body).unwrap()
+}
+
+/// One function, as each API describes it.
+fn with_tool(api: Api, mut body: Value) -> Value {
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    body["tools"] = match api {
+        Api::Messages => json!([{"name": "weather", "input_schema": schema}]),
+        Api::Chat => {
+            json!([{"type": "function", "function": {"name": "weather", "parameters": schema}}])
+        }
+        Api::Responses => json!([{"type": "function", "name": "weather", "parameters": schema}]),
+        Api::Embeddings => unreachable!("no model answers"),
+    };
+    body
+}

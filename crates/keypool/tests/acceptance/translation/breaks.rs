@@ -1,0 +1,118 @@
+//! Errors, and answers that break: told in the client's API, blamed as ever.
+
+use keypool_sim::Fault;
+
+use super::{PAIRS, Pair, is_end, is_error, text_in};
+use crate::support::{Api, Setup, mask};
+
+#[tokio::test]
+async fn an_error_of_the_provider_is_told_in_the_clients_api_with_its_status_and_words() {
+    for pair in PAIRS {
+        let world = Pair::world().await;
+        for status in [400, 404, 413] {
+            let fault = Fault::Status {
+                status,
+                code: None,
+                message: Some("The prompt is no good.".to_owned()),
+                retry_after: None,
+            };
+            world.fault(&pair.key(), fault);
+            for body in [pair.body(), pair.streamed()] {
+                let answer = pair.post(&world, &body).await;
+                assert_eq!(answer.status, status, "{pair:?}");
+                assert_eq!(answer.header("content-type"), "application/json");
+                pair.client.error_code(&answer);
+                assert!(answer.text().contains("The prompt is no good."), "{pair:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_gateway_says_of_an_unusable_pool_is_in_the_clients_api() {
+    for pair in PAIRS {
+        let world = Pair::world().await;
+        world.fault(&pair.key(), Fault::rate_limited(60));
+        let answer = pair.post(&world, &pair.body()).await;
+        pair.client.assert_error(&answer, 429, "no_room");
+    }
+}
+
+#[tokio::test]
+async fn an_error_before_the_client_has_a_byte_is_cured_by_another_key() {
+    for pair in PAIRS {
+        let world = Setup::both(2).strategy("fill-first").start().await;
+        for fault in [
+            Fault::error_as_first_event(),
+            Fault::ResetBeforeHead,
+            Fault::TruncateStream { after_events: 1 },
+        ] {
+            world.fault(&pair.provider.key(1), fault.clone());
+            let answer = pair.post(&world, &pair.streamed()).await;
+            answer.assert_ok();
+            assert_eq!(answer.key(), mask(&pair.provider.key(2)), "{fault:?}");
+            let events = answer.events();
+            assert!(is_end(pair.client, events.last().unwrap()), "{fault:?}");
+            assert!(!events.iter().any(|event| is_error(pair.client, event)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_ends_with_one_error_of_the_clients_api_and_with_no_end_marker() {
+    for pair in PAIRS {
+        let world = Pair::world().await;
+        for fault in [
+            Fault::ResetMidStream { after_events: 4 },
+            Fault::TruncateStream { after_events: 4 },
+            Fault::StreamError {
+                after_events: 4,
+                code: None,
+            },
+        ] {
+            world.fault(&pair.key(), fault.clone());
+            let answer = pair.post(&world, &pair.streamed()).await;
+            answer.assert_ok();
+            let events = answer.events();
+            let errors = events.iter().filter(|event| is_error(pair.client, event));
+            assert_eq!(errors.count(), 1, "{fault:?}: {}", answer.text());
+            let last = events.last().unwrap();
+            assert!(is_error(pair.client, last), "{fault:?}: {}", answer.text());
+            assert!(!events.iter().any(|event| is_end(pair.client, event)));
+            assert!(!text_in(pair.client, &events).is_empty(), "{fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_whole_when_its_connection_broke_is_ended_in_the_clients_api() {
+    let pair = PAIRS[0];
+    let world = Pair::world().await;
+    let fault = Fault::ResetMidStream { after_events: 6 };
+    world.fault(&pair.key(), fault);
+    let answer = pair.post(&world, &pair.streamed()).await;
+    answer.assert_ok();
+    let events = answer.events();
+    assert!(
+        is_end(Api::Messages, events.last().unwrap()),
+        "{}",
+        answer.text()
+    );
+}
+
+#[tokio::test]
+async fn a_plain_answer_that_is_none_of_its_api_is_a_clear_502() {
+    for pair in PAIRS {
+        let world = Pair::world().await;
+        for body in ["{}", r#"{"choices": 7, "content": 7}"#] {
+            let fault = Fault::Verbatim {
+                status: 200,
+                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                body: body.to_owned(),
+            };
+            world.fault(&pair.key(), fault);
+            let answer = pair.post(&world, &pair.body()).await;
+            pair.client.assert_error(&answer, 502, "upstream_garbage");
+        }
+    }
+}
