@@ -126,8 +126,9 @@ fn resolve_bare(live: &Live, endpoint: Endpoint, model: &str) -> Result<Target, 
 
 /// A target for what is asked for at `asked`.
 fn target(provider: &Arc<Provider>, model: &str, asked: Endpoint) -> Result<Target, RouteError> {
-    let speaks = provider.settings().dialect;
-    let Some(endpoint) = endpoint_at(speaks, asked) else {
+    let settings = provider.settings();
+    let (kind, speaks) = (settings.kind, settings.dialect);
+    let Some(endpoint) = endpoint_at(kind, speaks, asked) else {
         return Err(RouteError::OtherDialect {
             provider: provider.name.clone(),
             speaks: dialect_name(speaks),

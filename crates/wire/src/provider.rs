@@ -154,6 +154,16 @@ impl ProviderKind {
         }
     }
 
+    /// Whether the Responses API is to be had from it in `OpenAI`'s dialect. Those named here serve chat
+    /// completions alone; of providers that are not known it is assumed.
+    #[must_use]
+    pub const fn serves_responses(self) -> bool {
+        !matches!(
+            self,
+            Self::Gemini | Self::DeepSeek | Self::Mistral | Self::Together | Self::Cerebras
+        )
+    }
+
     /// How it takes its key when spoken to in `dialect`. Gemini's OpenAI dialect wants a bearer,
     /// and so do the others' second dialects; only Azure's header does not follow the dialect.
     #[must_use]

@@ -21,14 +21,20 @@ use crate::traffic::attempt::{takes_stream_options, wants_usage};
 /// What a provider that speaks `speaks` is asked for when a client asks at `asked`; `None` where there is
 /// no counterpart.
 #[must_use]
-pub(crate) fn endpoint_at(speaks: Dialect, asked: Endpoint) -> Option<Endpoint> {
-    if asked.dialect() == speaks {
-        return Some(asked);
-    }
+pub(crate) fn endpoint_at(
+    kind: ProviderKind,
+    speaks: Dialect,
+    asked: Endpoint,
+) -> Option<Endpoint> {
     match (asked, speaks) {
         (Endpoint::Messages, Dialect::OpenAi) => Some(Endpoint::ChatCompletions),
-        (Endpoint::ChatCompletions, Dialect::Anthropic) => Some(Endpoint::Messages),
-        _ => None,
+        (Endpoint::Responses, Dialect::OpenAi) if !kind.serves_responses() => {
+            Some(Endpoint::ChatCompletions)
+        }
+        (Endpoint::ChatCompletions | Endpoint::Responses, Dialect::Anthropic) => {
+            Some(Endpoint::Messages)
+        }
+        _ => (asked.dialect() == speaks).then_some(asked),
     }
 }
 

@@ -111,10 +111,7 @@ async fn a_model_that_leads_nowhere_is_a_404() {
 #[tokio::test]
 async fn what_is_not_translated_for_a_provider_of_another_dialect_is_refused_clearly() {
     let world = Setup::both(1).start().await;
-    for (api, provider, speaks) in [
-        (Api::Responses, "anthropic", "Anthropic"),
-        (Api::Embeddings, "anthropic", "Anthropic"),
-    ] {
+    for (api, provider, speaks) in [(Api::Embeddings, "anthropic", "Anthropic")] {
         let answer = post(
             &world,
             api,

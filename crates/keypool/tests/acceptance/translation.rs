@@ -8,36 +8,65 @@ mod tools;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Api, Call, Event, Setup, World};
+use crate::support::{Answer, Api, Call, Event, Setup, World, openai_key};
 
-/// A client's API, and the one in which the provider is asked.
+/// A client's API, and the one in which a provider is asked.
 #[derive(Clone, Copy, Debug)]
 struct Pair {
     client: Api,
     provider: Api,
+    /// The provider's configured name.
+    name: &'static str,
+    /// Where its keys begin in the simulator's count.
+    keys_after: usize,
 }
 
-const PAIRS: [Pair; 2] = [
+const PAIRS: [Pair; 4] = [
+    Pair::of(Api::Messages, Api::Chat),
+    Pair::of(Api::Chat, Api::Messages),
+    Pair::of(Api::Responses, Api::Messages),
+    // It has no Responses API, though it speaks the client's dialect.
     Pair {
-        client: Api::Messages,
+        client: Api::Responses,
         provider: Api::Chat,
-    },
-    Pair {
-        client: Api::Chat,
-        provider: Api::Messages,
+        name: "deepseek",
+        keys_after: 2,
     },
 ];
 
 impl Pair {
-    /// A gateway before both providers, one key each.
+    const fn of(client: Api, provider: Api) -> Self {
+        let name = match provider {
+            Api::Messages => "anthropic",
+            Api::Chat | Api::Responses | Api::Embeddings => "openai",
+        };
+        Self {
+            client,
+            provider,
+            name,
+            keys_after: 0,
+        }
+    }
+
+    /// All providers, with so many keys each, of which two at most.
+    fn setup(keys: usize) -> Setup {
+        let others: Vec<Value> = (1..=keys)
+            .map(|number| json!({ "key": openai_key(number + 2) }))
+            .collect();
+        Setup::both(keys)
+            .with_sim_keys("openai", keys + 2)
+            .set("/ApiKeyPool/providers/deepseek/keys", others)
+    }
+
+    /// A gateway before all providers, one key each.
     async fn world() -> World {
-        Setup::both(1).without_waiting().start().await
+        Self::setup(1).without_waiting().start().await
     }
 
     /// The smallest request of the client's for the other provider.
     fn body(self) -> Value {
         let mut body = self.client.body();
-        body["model"] = format!("{},{}", self.provider.provider(), self.provider.model()).into();
+        body["model"] = self.model().into();
         body
     }
 
@@ -55,9 +84,18 @@ impl Pair {
         call.json(body)
     }
 
-    /// The one key of the provider.
+    /// The model in the form that leads to the provider.
+    fn model(self) -> String {
+        format!("{},{}", self.name, self.provider.model())
+    }
+
+    /// The provider's first key.
     fn key(self) -> String {
-        self.provider.key(1)
+        self.key_number(1)
+    }
+
+    fn key_number(self, number: usize) -> String {
+        self.provider.key(number + self.keys_after)
     }
 
     /// What the answer's header says where nothing was lost.
@@ -67,7 +105,7 @@ impl Pair {
 
     /// Tokens that were counted with the provider's key: input and output.
     async fn counted(self, world: &World) -> (u64, u64) {
-        let details = world.details(self.provider.provider(), &self.key()).await;
+        let details = world.details(self.name, &self.key()).await;
         let tokens = &details["metrics"]["tokens"];
         let number = |name: &str| tokens[name].as_u64().unwrap();
         (number("input"), number("output"))

@@ -4,7 +4,7 @@ use keypool_sim::Fault;
 use serde_json::json;
 
 use super::{PAIRS, Pair, is_end, piece_of, text_in, text_of, usage_of};
-use crate::support::{Api, Setup, mask};
+use crate::support::{Api, mask};
 
 #[tokio::test]
 async fn a_plain_answer_comes_in_the_clients_api_and_is_counted_as_the_provider_states_it() {
@@ -77,11 +77,13 @@ async fn a_stream_is_translated_event_by_event_and_not_held_until_it_ends() {
 #[tokio::test]
 async fn the_pools_quota_is_told_in_the_clients_header_names() {
     let limit = json!({ "requestsPerMinute": 100 });
-    let world = Setup::both(1).every_key("rateLimit", &limit).start().await;
-    for (pair, header) in PAIRS.into_iter().zip([
-        "anthropic-ratelimit-requests-limit",
-        "x-ratelimit-limit-requests",
-    ]) {
+    let setup = Pair::setup(1).every_key("rateLimit", &limit);
+    let world = setup.start().await;
+    for pair in PAIRS {
+        let header = match pair.client {
+            Api::Messages => "anthropic-ratelimit-requests-limit",
+            _ => "x-ratelimit-limit-requests",
+        };
         let answer = pair.post(&world, &pair.body()).await;
         assert_eq!(answer.header(header), "100", "{:?}", answer.headers);
     }

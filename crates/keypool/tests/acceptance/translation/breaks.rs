@@ -3,7 +3,7 @@
 use keypool_sim::Fault;
 
 use super::{PAIRS, Pair, is_end, is_error, text_in};
-use crate::support::{Api, Setup, mask};
+use crate::support::{Api, mask};
 
 #[tokio::test]
 async fn an_error_of_the_provider_is_told_in_the_clients_api_with_its_status_and_words() {
@@ -41,16 +41,16 @@ async fn what_the_gateway_says_of_an_unusable_pool_is_in_the_clients_api() {
 #[tokio::test]
 async fn an_error_before_the_client_has_a_byte_is_cured_by_another_key() {
     for pair in PAIRS {
-        let world = Setup::both(2).strategy("fill-first").start().await;
+        let world = Pair::setup(2).strategy("fill-first").start().await;
         for fault in [
             Fault::error_as_first_event(),
             Fault::ResetBeforeHead,
             Fault::TruncateStream { after_events: 1 },
         ] {
-            world.fault(&pair.provider.key(1), fault.clone());
+            world.fault(&pair.key(), fault.clone());
             let answer = pair.post(&world, &pair.streamed()).await;
             answer.assert_ok();
-            assert_eq!(answer.key(), mask(&pair.provider.key(2)), "{fault:?}");
+            assert_eq!(answer.key(), mask(&pair.key_number(2)), "{fault:?}");
             let events = answer.events();
             assert!(is_end(pair.client, events.last().unwrap()), "{fault:?}");
             assert!(!events.iter().any(|event| is_error(pair.client, event)));

@@ -37,7 +37,8 @@ async fn the_provider_is_asked_in_its_own_api_and_without_the_clients_headers() 
                 sent["messages"][0],
                 json!({"role": "system", "content": "Be brief."})
             );
-        } else {
+        }
+        if pair.provider == Api::Messages {
             assert!(sent["max_tokens"].is_u64(), "Anthropic demands it: {sent}");
         }
     }
@@ -72,6 +73,13 @@ async fn what_would_change_the_answer_is_refused_before_anybody_is_asked() {
     assert!(answer.text().contains("`n`"), "{}", answer.text());
     assert_eq!(answer.header("x-should-retry"), "false");
 
+    for pair in [PAIRS[2], PAIRS[3]] {
+        let mut body = pair.body();
+        body["previous_response_id"] = "resp_1".into();
+        let answer = pair.post(&world, &body).await;
+        pair.client.assert_error(&answer, 400, "not_translatable");
+    }
+
     let mut body = PAIRS[0].body();
     body["messages"] = json!([{"role": "user", "content": 7}]);
     let answer = PAIRS[0].post(&world, &body).await;
@@ -83,11 +91,11 @@ async fn what_would_change_the_answer_is_refused_before_anybody_is_asked() {
 #[tokio::test]
 async fn a_fallback_gets_the_original_request_in_its_own_api() {
     for pair in PAIRS {
-        let (first, second) = (pair.provider, pair.client);
-        let forms = [first, second].map(|api| format!("{},{}", api.provider(), api.model()));
-        let world = Setup::both(1)
+        let second = pair.client;
+        let own = format!("{},{}", second.provider(), second.model());
+        let world = Pair::setup(1)
             .without_waiting()
-            .set("/Aliases", json!({ "any": forms }))
+            .set("/Aliases", json!({ "any": [pair.model(), own] }))
             .start()
             .await;
         let mut body = pair.body();
@@ -95,14 +103,14 @@ async fn a_fallback_gets_the_original_request_in_its_own_api() {
         body["metadata"] = json!({"user_id": "u"});
 
         let served = pair.post(&world, &body).await;
-        assert_eq!(served.key(), mask(&first.key(1)), "{pair:?}");
+        assert_eq!(served.key(), mask(&pair.key()), "{pair:?}");
         assert!(
             served
                 .header("x-keypool-translation")
                 .starts_with(&pair.told())
         );
 
-        world.fault(&first.key(1), Fault::status(500));
+        world.fault(&pair.key(), Fault::status(500));
         let served = pair.post(&world, &body).await;
         served.assert_ok();
         assert_eq!(served.key(), mask(&second.key(1)), "{pair:?}");
