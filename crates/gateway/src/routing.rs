@@ -71,8 +71,17 @@ pub(crate) fn route(
         Some(forms) => forms.iter().map(String::as_str).collect(),
         None => vec![requested],
     };
-    let targets = forms.iter().map(|form| resolve(live, endpoint, form));
-    targets.collect()
+    let mut targets = Vec::with_capacity(forms.len());
+    for form in forms {
+        match resolve(live, endpoint, form) {
+            Ok(target) => targets.push(target),
+            // Tokens are counted by the wanted one, or by a fallback that can.
+            Err(RouteError::OtherDialect { .. })
+                if endpoint == Endpoint::CountTokens && !targets.is_empty() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(targets)
 }
 
 fn resolve(live: &Live, endpoint: Endpoint, form: &str) -> Result<Target, RouteError> {

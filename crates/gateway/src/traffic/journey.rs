@@ -43,6 +43,8 @@ pub(super) struct Trail {
     served_by: Option<(String, String)>,
     /// What the answer's translation is told by.
     translation: Option<HeaderValue>,
+    /// The answer is a guess of the gateway's own.
+    is_estimate: bool,
 }
 
 /// What a request is served with.
@@ -100,6 +102,9 @@ pub(super) const REQUEST_ID_HEADER: &str = "x-keypool-request-id";
 
 /// Tells a client that its request went to a provider of another API, and what was lost on the way.
 const TRANSLATION_HEADER: HeaderName = HeaderName::from_static("x-keypool-translation");
+
+/// Tells a client that its answer is not the provider's, but a guess.
+const ESTIMATE_HEADER: &str = "x-keypool-estimated";
 
 /// Why no attempt can be made.
 enum NotAdmitted {
@@ -609,6 +614,14 @@ fn room_at(refusal: &Refusal) -> Option<Timestamp> {
 }
 
 impl Trail {
+    /// Of an answer that is a guess of the gateway's own: nobody was asked.
+    pub(super) fn of_estimate() -> Self {
+        Self {
+            is_estimate: true,
+            ..Self::default()
+        }
+    }
+
     /// Tells the client who answered.
     pub(super) fn write_to(&self, response: &mut Response<AnswerBody>, request_id: &str) {
         let headers = response.headers_mut();
@@ -623,6 +636,9 @@ impl Trail {
         if let Some((provider, mask)) = &self.served_by {
             set("x-keypool-provider", provider);
             set("x-keypool-key", mask);
+        }
+        if self.is_estimate {
+            set(ESTIMATE_HEADER, "true");
         }
         if let Some(told) = &self.translation {
             headers.insert(TRANSLATION_HEADER, told.clone());

@@ -23,7 +23,7 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use keypool_wire::{Endpoint, OwnError};
 
-use crate::answer::{Retry, error_response};
+use crate::answer::{Retry, error_response, json_response};
 use crate::auth::{Denied, check_client};
 use crate::body::AnswerBody;
 use crate::core::Core;
@@ -149,8 +149,20 @@ async fn serve_arrival(
     )
     .await?;
     let model = request.model().map_err(permanent)?;
-    let targets = route(live, endpoint, model).map_err(|error| permanent(route_error(&error)))?;
+    let targets = match route(live, endpoint, model) {
+        Err(RouteError::OtherDialect { .. }) if endpoint == Endpoint::CountTokens => {
+            return Ok(estimated_count(&request));
+        }
+        routed => routed.map_err(|error| permanent(route_error(&error)))?,
+    };
     Ok(Journey::new(means, request).run(&targets).await)
+}
+
+/// The answer to who wants tokens counted that the wanted provider does not count: a guess.
+fn estimated_count(request: &ClientRequest<'_>) -> (Response<AnswerBody>, Trail) {
+    let count = request.facts.peek.input_tokens;
+    let response = json_response(200, format!(r#"{{"input_tokens":{count}}}"#));
+    (response, Trail::of_estimate())
 }
 
 /// The answer to a request that is not let in.

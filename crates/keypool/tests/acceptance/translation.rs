@@ -3,6 +3,7 @@
 
 mod answers;
 mod breaks;
+mod counting;
 mod requests;
 mod tools;
 
