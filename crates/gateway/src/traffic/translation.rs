@@ -77,7 +77,11 @@ impl Outbound {
                 Self::translated(client_s, provider_s, body, kind, target)
                     .map_err(|refusal| refused(&refusal))
             }
-            (api, _) => Ok(Self::untouched(api, body, peek, kind, target)),
+            (api, _) => {
+                // What is counted is a conversation, too.
+                let counted = (asked == Endpoint::CountTokens).then_some(Api::Messages);
+                Ok(Self::untouched(api.or(counted), body, peek, kind, target))
+            }
         }
     }
 

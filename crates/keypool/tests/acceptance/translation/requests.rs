@@ -147,8 +147,9 @@ async fn what_another_api_sealed_never_goes_back_to_the_clients_own() {
         {"role": "assistant", "content": [thought, text]},
         {"role": "user", "content": "And?"},
     ]);
-    let call = world.post(Api::Messages.path()).json(&body);
-    call.await.assert_ok();
-    assert_eq!(sent(&world)["messages"][1]["content"], json!([text]));
-    assert_eq!(sent(&world)["model"], Api::Messages.model());
+    for path in ["/v1/messages", "/v1/messages/count_tokens"] {
+        world.post(path).json(&body).await.assert_ok();
+        assert_eq!(sent(&world)["messages"][1]["content"], json!([text]));
+        assert_eq!(sent(&world)["model"], Api::Messages.model());
+    }
 }
