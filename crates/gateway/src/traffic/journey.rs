@@ -28,8 +28,10 @@ use crate::traffic::attempt::Attempt;
 use crate::traffic::deferred::HoldOpen;
 use crate::traffic::failure::{Failure, FailureKind};
 use crate::traffic::quota_report::model_class;
+use crate::traffic::refusals::{no_room, out_of_time, refused, unavailable};
 use crate::traffic::request::{ClientRequest, RequestFacts, TraceEnd};
 use crate::traffic::settlement::{Passed, Settlement};
+use crate::traffic::stage::Stage;
 use crate::traffic::translation::Outbound;
 use crate::upstream::UpstreamClient;
 
@@ -68,18 +70,6 @@ pub(super) struct Journey<'a> {
     untranslatable: Option<OwnError>,
     /// Mask and reason of the attempt that failed last, until the next one begins.
     failed: Option<(String, String)>,
-}
-
-/// A target, and how far the request has come there.
-struct Stage<'t> {
-    target: &'t Target,
-    /// The request as it gets it, once it was written for it.
-    outbound: Option<Outbound>,
-    course: Course,
-    /// To be slept before its keys are tried once more.
-    pause: Option<Duration>,
-    /// Nothing more can be tried there.
-    over: bool,
 }
 
 /// Whether a request waits for room at a target.
@@ -135,13 +125,7 @@ impl<'a> Journey<'a> {
         let max_replays = self.means.live.config.retry.max_replays;
         let mut stages: Vec<Stage<'_>> = targets
             .iter()
-            .map(|target| Stage {
-                target,
-                outbound: None,
-                course: Course::new(max_replays),
-                pause: None,
-                over: false,
-            })
+            .map(|target| Stage::new(target, max_replays))
             .collect();
         let at_once = stages.len() > 1;
         let patience = if at_once {
@@ -544,49 +528,6 @@ impl<'a> Journey<'a> {
     }
 }
 
-impl Stage<'_> {
-    /// The pool has no key for the request now.
-    fn refused(&mut self, refusal: &Refusal) {
-        let pool = &self.target.provider.pool;
-        let (model, course) = (&self.target.model, &mut self.course);
-        self.pause =
-            pool.with(|pool, now| pool.handle_exhausted(now, model, course, refusal.reason));
-        let waits = refusal.reason == RefusalReason::NoRoom && !self.course.may_pass();
-        self.over = self.pause.is_none() && !waits;
-    }
-
-    /// One of its keys answers the request.
-    fn served(&mut self) {
-        let pool = &self.target.provider.pool;
-        let course = std::mem::take(&mut self.course);
-        if course.has_failed() || pool.is_troubled() {
-            pool.with(|pool, now| pool.handle_served(now, &self.target.model, &course));
-        }
-    }
-
-    /// The provider turned the request down as the client's mistake.
-    fn rejected(&mut self) {
-        let pool = &self.target.provider.pool;
-        let course = std::mem::take(&mut self.course);
-        if pool.is_troubled() {
-            pool.with(|pool, now| pool.handle_rejected(now, &self.target.model, &course));
-        }
-    }
-
-    /// Nothing more is tried there.
-    fn close(&self) {
-        if self.course.has_failed() {
-            let pool = &self.target.provider.pool;
-            pool.with(|pool, now| pool.handle_unserved(now, &self.target.model, &self.course));
-        }
-    }
-
-    fn jittered(&self, longest: Duration) -> Duration {
-        let pool = &self.target.provider.pool;
-        pool.with(|pool, _| pool.jittered(longest))
-    }
-}
-
 /// Tells whoever records traces of a request that got an error instead of an answer.
 fn trace_unserved(
     facts: &RequestFacts,
@@ -644,97 +585,4 @@ impl Trail {
             headers.insert(TRANSLATION_HEADER, told.clone());
         }
     }
-}
-
-fn refused(
-    dialect: keypool_wire::Dialect,
-    provider: &Provider,
-    refusal: &Refusal,
-    room_in: Option<Duration>,
-    state: Option<&'static str>,
-) -> Response<AnswerBody> {
-    let (status, code) = match refusal.reason {
-        RefusalReason::NoRoom => return no_room(dialect, room_in),
-        RefusalReason::NoKeys => (503, "no_keys"),
-        RefusalReason::NoKeyForModel => (404, "no_key_for_model"),
-        RefusalReason::NoKeyForTags => (404, "no_key_for_tags"),
-        RefusalReason::TooLarge => (413, "request_exceeds_quota"),
-        RefusalReason::AllUnavailable | RefusalReason::AllTried => (503, "all_keys_unavailable"),
-        RefusalReason::BreakerOpen => (503, "breaker_open"),
-        RefusalReason::RetriesSpent => (503, "retries_spent"),
-        RefusalReason::StateUnavailable => return state_unavailable(dialect, provider, state),
-    };
-    let message = format!("provider {}: {}", provider.name, refusal.reason);
-    let retry = match (refusal.reason, room_in) {
-        (RefusalReason::AllTried | RefusalReason::BreakerOpen, Some(wait)) => Retry::After(wait),
-        (RefusalReason::RetriesSpent, _) => Retry::After(limits::OVERLOAD_RETRY_AFTER),
-        _ => Retry::Never,
-    };
-    error_response(
-        dialect,
-        &OwnError {
-            status,
-            code,
-            message,
-        },
-        retry,
-    )
-}
-
-/// Only the account that made it understands what the request carries; another would drop it or refuse.
-fn state_unavailable(
-    dialect: keypool_wire::Dialect,
-    provider: &Provider,
-    state: Option<&'static str>,
-) -> Response<AnswerBody> {
-    let state = state.unwrap_or("state of an earlier answer");
-    let message = format!(
-        "provider {}: the request carries {state} that only one account understands, and none of that \
-         account's keys is usable; begin a new conversation, or take it out of the request",
-        provider.name
-    );
-    let error = OwnError {
-        status: 503,
-        code: "state_unavailable",
-        message,
-    };
-    error_response(dialect, &error, Retry::Never)
-}
-
-fn no_room(dialect: keypool_wire::Dialect, room_in: Option<Duration>) -> Response<AnswerBody> {
-    let wait = room_in.unwrap_or(limits::OVERLOAD_RETRY_AFTER);
-    let message = format!(
-        "no key has room for this request now; there will be room in {:.1} s",
-        wait.as_secs_f64()
-    );
-    let error = OwnError {
-        status: 429,
-        code: "no_room",
-        message,
-    };
-    error_response(dialect, &error, Retry::After(wait))
-}
-
-fn unavailable(
-    dialect: keypool_wire::Dialect,
-    refusal: Option<&(Arc<Provider>, Refusal)>,
-) -> Response<AnswerBody> {
-    let provider = refusal.map_or("", |(provider, _)| provider.name.as_str());
-    let message = format!("provider {provider}: no key is usable; see GET /api/apikeys/health");
-    let error = OwnError {
-        status: 503,
-        code: "all_keys_unavailable",
-        message,
-    };
-    error_response(dialect, &error, Retry::Never)
-}
-
-fn out_of_time(dialect: keypool_wire::Dialect) -> Response<AnswerBody> {
-    let message = "the request's deadline passed before an attempt could begin".to_owned();
-    let error = OwnError {
-        status: 504,
-        code: "deadline_passed",
-        message,
-    };
-    error_response(dialect, &error, Retry::Unsaid)
 }

@@ -11,9 +11,11 @@ mod opening;
 mod options;
 mod quota_headers;
 mod quota_report;
+mod refusals;
 pub(crate) mod relay;
 mod request;
 mod settlement;
+mod stage;
 mod translation;
 mod upstream_body;
 
