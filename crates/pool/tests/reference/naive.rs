@@ -271,7 +271,7 @@ impl Naive {
         }
         let model = request.model.as_deref().unwrap_or_default();
         let bar = key.bar_for(model, now).map(|bar| bar.until);
-        ready = [key.cooldown, bar]
+        ready = [key.cooldown, key.rest, bar]
             .into_iter()
             .flatten()
             .fold(ready, Timestamp::max);
