@@ -58,7 +58,12 @@ pub enum Next {
     GiveUp,
 }
 
-/// The state of a request at one pool. See the [module](self).
+/// The state of a request at one pool: which keys it has tried, whom it suspects, and what comes next.
+///
+/// [`Self::failed`] says what follows a failed attempt. When the pool has no other key for it,
+/// [`Pool::handle_exhausted`](crate::Pool::handle_exhausted) says whether there is another round. At the end
+/// [`Pool::handle_served`](crate::Pool::handle_served) or
+/// [`Pool::handle_unserved`](crate::Pool::handle_unserved) blames whom there is to blame.
 #[derive(Clone, Debug, Default)]
 pub struct Course {
     /// Not to be drawn again in this round.
