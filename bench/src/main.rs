@@ -46,7 +46,7 @@ struct Arguments {
     /// Measure one proxy alone; ratios are left out
     #[arg(long, value_enum)]
     only: Option<Proxy>,
-    /// Measure these parts only
+    /// Measure these parts only [default: all but overload]
     #[arg(long, value_enum, value_delimiter = ',')]
     parts: Vec<Part>,
     /// About one minute instead of about four
@@ -118,7 +118,7 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
         Extent::full(streams)
     };
     let parts = match arguments.parts.as_slice() {
-        [] => Part::value_variants(),
+        [] => &Part::USUAL,
         parts => parts,
     };
     let machine = Machine::describe(&bench);

@@ -41,6 +41,17 @@ pub(crate) enum Part {
     Start,
 }
 
+impl Part {
+    /// What is measured unless parts are named: all but the overload, which takes as long as the rest.
+    pub(crate) const USUAL: [Self; 5] = [
+        Self::Throughput,
+        Self::Latency,
+        Self::Streams,
+        Self::Memory,
+        Self::Start,
+    ];
+}
+
 /// How long and how often.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Extent {

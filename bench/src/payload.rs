@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Key that clients present to keypool; other targets ignore it.
 pub(crate) const GATEWAY_KEY: &str = "bench-gateway-key-0123456789";
-/// Request header that tells the upstream how to stream: `<events> <microseconds between events>`.
+/// Request header that tells the upstream how to stream: `<events> <events in one write> <microseconds between writes>`.
 pub(crate) const PLAN_HEADER: &str = "x-bench-plan";
 /// Events of a streamed answer that are not text: two before it and three after it.
 pub(crate) const FRAME_EVENTS: u64 = 5;
@@ -29,18 +29,22 @@ pub(crate) const PLAIN_BODY: &str = concat!(
 pub(crate) struct StreamPlan {
     /// Events of the whole answer, at least [`FRAME_EVENTS`].
     pub(crate) events: u64,
-    /// Time between two events, in whole microseconds; zero writes them as fast as they go out.
+    /// Events that go out in one write, at least one.
+    pub(crate) together: u64,
+    /// Time between two writes, in whole microseconds; zero makes them as fast as they go out.
     pub(crate) gap: Duration,
 }
 
 impl StreamPlan {
     /// Reads the value of [`PLAN_HEADER`].
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
-        let (events, gap_us) = std::str::from_utf8(value).ok()?.trim().split_once(' ')?;
-        let events = events.parse::<u64>().ok()?.max(FRAME_EVENTS);
+        let mut numbers = std::str::from_utf8(value).ok()?.split_whitespace();
+        let mut number = || numbers.next()?.parse::<u64>().ok();
+        let (events, together, gap_us) = (number()?, number()?, number()?);
         Some(Self {
-            events,
-            gap: Duration::from_micros(gap_us.parse().ok()?),
+            events: events.max(FRAME_EVENTS),
+            together: together.max(1),
+            gap: Duration::from_micros(gap_us),
         })
     }
 
@@ -163,8 +167,13 @@ impl Request {
 
     /// Asks `target` for a streamed answer.
     pub(crate) fn stream(target: SocketAddr, plan: StreamPlan) -> Self {
-        let StreamPlan { events, gap } = plan;
-        let header = format!("{PLAN_HEADER}: {events} {}\r\n", gap.as_micros());
+        let StreamPlan {
+            events,
+            together,
+            gap,
+        } = plan;
+        let gap_us = gap.as_micros();
+        let header = format!("{PLAN_HEADER}: {events} {together} {gap_us}\r\n");
         Self {
             bytes: request_bytes(target, true, &header),
             expected: Expected::Events(events),
@@ -226,6 +235,7 @@ mod tests {
         for events in [5, 6, 200] {
             let plan = StreamPlan {
                 events,
+                together: 1,
                 gap: Duration::ZERO,
             };
             let mut framing = Framing::new();
@@ -242,18 +252,20 @@ mod tests {
 
     #[test]
     fn a_plan_survives_the_header_and_is_never_shorter_than_its_frame() {
-        let parsed = StreamPlan::parse(b" 200 1000");
+        let parsed = StreamPlan::parse(b" 200 3 1000");
         assert_eq!(
             parsed,
             Some(StreamPlan {
                 events: 200,
+                together: 3,
                 gap: Duration::from_millis(1)
             })
         );
         assert_eq!(
-            StreamPlan::parse(b"1 0"),
+            StreamPlan::parse(b"1 0 0"),
             Some(StreamPlan {
                 events: 5,
+                together: 1,
                 gap: Duration::ZERO
             })
         );

@@ -73,6 +73,7 @@ struct Answering {
     due: BinaryHeap<DueEvent>,
     plain: Vec<u8>,
     chunks: Chunks,
+    joined: Vec<u8>,
     buffer: Vec<u8>,
 }
 
@@ -86,6 +87,7 @@ impl Upstream {
             due: BinaryHeap::new(),
             plain: plain_answer(),
             chunks: Chunks::new(),
+            joined: Vec::new(),
             buffer: vec![0; REQUEST_BYTES_MAX],
         };
         Ok(Self {
@@ -112,7 +114,7 @@ impl Upstream {
                     _ => self.accept()?,
                 }
             }
-            self.write_due_events();
+            self.write_due();
         }
     }
 
@@ -162,9 +164,9 @@ impl Upstream {
         }
     }
 
-    /// Writes one event on every stream where one is due. Streams without a gap are due again at
+    /// Writes what a plan has in one write on every stream where that is due. Streams without a gap are due again at
     /// once, but take turns: they advance side by side, as answers to many users do.
-    fn write_due_events(&mut self) {
+    fn write_due(&mut self) {
         let now = Instant::now();
         while let Some(Reverse((at, place, serial))) = self.answering.due.peek().copied() {
             if at > now {
@@ -174,7 +176,7 @@ impl Upstream {
             if let Some(Some(connection)) = self.connections.get_mut(place)
                 && connection.serial == serial
             {
-                self.answering.write_event(place, connection, now);
+                self.answering.write_next(place, connection, now);
             }
         }
     }
@@ -222,12 +224,18 @@ impl Answering {
         Ok(true)
     }
 
-    fn write_event(&mut self, place: usize, connection: &mut Connection, now: Instant) {
-        let Some((plan, number)) = connection.streaming else {
+    fn write_next(&mut self, place: usize, connection: &mut Connection, now: Instant) {
+        let Some((plan, first)) = connection.streaming else {
             return;
         };
-        connection.streaming = (number + 1 < plan.events).then_some((plan, number + 1));
-        match connection.send(&self.poller, place, plan.chunk(number, &self.chunks)) {
+        let end = first.saturating_add(plan.together).min(plan.events);
+        connection.streaming = (end < plan.events).then_some((plan, end));
+        self.joined.clear();
+        for number in first..end {
+            self.joined
+                .extend_from_slice(plan.chunk(number, &self.chunks));
+        }
+        match connection.send(&self.poller, place, &self.joined) {
             Ok(true) => self.schedule(place, connection, now + plan.gap.max(NEXT_PASS)),
             Ok(false) => {}
             // The proxy is gone; reading from the connection will tell, and close it.
@@ -281,6 +289,7 @@ impl Received {
         let mut body_bytes = None;
         let mut plan = StreamPlan {
             events: FRAME_EVENTS,
+            together: 1,
             gap: Duration::ZERO,
         };
         for header in head.headers.iter() {
@@ -312,6 +321,7 @@ mod tests {
         let target = ([127, 0, 0, 1], 1).into();
         let plan = StreamPlan {
             events: 200,
+            together: 5,
             gap: Duration::from_micros(7),
         };
         for (request, plan) in [

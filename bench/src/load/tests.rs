@@ -37,6 +37,7 @@ fn an_open_loop_sends_exactly_what_is_scheduled() {
     let target = upstream();
     let plan = StreamPlan {
         events: 20,
+        together: 1,
         gap: Duration::ZERO,
     };
     let mut generator = Generator::connect(target, 8, Request::stream(target, plan)).unwrap();
@@ -53,6 +54,7 @@ fn requests_wait_for_the_only_connection_without_being_forgotten() {
     let target = upstream();
     let plan = StreamPlan {
         events: 6,
+        together: 1,
         gap: Duration::from_millis(1),
     };
     let mut generator = Generator::connect(target, 1, Request::stream(target, plan)).unwrap();
@@ -70,6 +72,7 @@ fn held_streams_all_bring_their_events() {
     let target = upstream();
     let plan = StreamPlan {
         events: 100_000,
+        together: 1,
         gap: Duration::from_millis(1),
     };
     let mut generator = Generator::connect(target, 20, Request::stream(target, plan)).unwrap();

@@ -17,6 +17,7 @@ const OPEN_LOOP_CONNECTIONS: usize = 128;
 /// A short streamed answer, written event by event without pause.
 const PLAN: StreamPlan = StreamPlan {
     events: 20,
+    together: 1,
     gap: Duration::ZERO,
 };
 /// Share of the peak rate that is offered.

@@ -15,6 +15,7 @@ use crate::target::{Bench, Workers};
 /// A trickle that does not end while it is looked at.
 const PLAN: StreamPlan = StreamPlan {
     events: 100_000,
+    together: 1,
     gap: Duration::from_millis(500),
 };
 /// Events on every stream before memory is read: past the head and the events that open an answer.

@@ -8,7 +8,7 @@ use super::session::Session;
 use super::{Extent, OVERLOAD_CONNECTIONS};
 use crate::load::crowd::{Crowd, Outcome};
 use crate::payload::{Request, StreamPlan};
-use crate::process::raise_file_limit;
+use crate::process::{cpu_time, raise_file_limit};
 use crate::report::{Budget, Rounds, Row, Section};
 use crate::schedule::Schedule;
 use crate::stats::{Latencies, number, per_second};
@@ -16,13 +16,18 @@ use crate::target::{Bench, Kind, Running, Workers};
 
 /// How long a client waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Until the target has found out that it is overloaded, and goes on as it will.
+const WARM_UP: Duration = Duration::from_secs(2);
+/// Between two loads, so that the target has done with the one before.
+const CALM: Duration = Duration::from_secs(3);
 /// Open files besides the connections.
 const OTHER_FILES: u64 = 256;
 /// What is offered, as multiples of the rate that a closed loop reaches.
 const LOADS: [u32; 3] = [1, 2, 3];
-/// An answer as a model gives it: many small events.
+/// An answer in few writes, so that the upstream and the clients, on one CPU, can do more than the proxy.
 const PLAN: StreamPlan = StreamPlan {
     events: 100,
+    together: 10,
     gap: Duration::ZERO,
 };
 
@@ -52,6 +57,14 @@ struct Lines {
     p99: Rounds,
     refused: Rounds,
     abandoned: Rounds,
+    cpu: Rounds,
+}
+
+/// What became of one load.
+struct Offered {
+    outcome: Outcome,
+    /// The worker's share of its CPU, in percent.
+    cpu: f64,
 }
 
 /// Streams first, then plain answers.
@@ -65,6 +78,7 @@ pub(super) fn measure(bench: &Bench, extent: &Extent) -> anyhow::Result<Section>
     for shape in &SHAPES {
         let mut lines = Lines::default();
         let turns = session.turns(extent.open_rounds, |session, target| {
+            std::thread::sleep(CALM);
             let peak = session.closed_round(target, (shape.request)(target))?;
             let peak = per_second(peak.answers, extent.round);
             let outcomes = LOADS.map(|load| offer(target, shape, peak * f64::from(load), extent));
@@ -86,12 +100,16 @@ pub(super) fn measure(bench: &Bench, extent: &Extent) -> anyhow::Result<Section>
     clippy::cast_sign_loss,
     reason = "a whole number of requests per second"
 )]
-fn offer(target: &Running, shape: &Shape, rate: f64, extent: &Extent) -> anyhow::Result<Outcome> {
+fn offer(target: &Running, shape: &Shape, rate: f64, extent: &Extent) -> anyhow::Result<Offered> {
+    std::thread::sleep(CALM);
     let request = (shape.request)(target);
     let mut crowd = Crowd::connect(target.address, OVERLOAD_CONNECTIONS, request, PATIENCE)?;
-    // Overload takes a moment to build up; what is measured is how it goes on.
-    crowd.run(Schedule::new(rate as u64, extent.warm_up))?;
-    crowd.run(Schedule::new(rate as u64, extent.open_round))
+    crowd.run(Schedule::new(rate as u64, WARM_UP))?;
+    let cpu_before = cpu_time(&target.processes);
+    let outcome = crowd.run(Schedule::new(rate as u64, extent.open_round))?;
+    let cpu = cpu_time(&target.processes).saturating_sub(cpu_before);
+    let cpu = 100.0 * cpu.as_secs_f64() / extent.open_round.as_secs_f64();
+    Ok(Offered { outcome, cpu })
 }
 
 impl Lines {
@@ -99,13 +117,13 @@ impl Lines {
         &mut self,
         kind: Kind,
         peak: f64,
-        outcomes: [anyhow::Result<Outcome>; LOADS.len()],
+        outcomes: [anyhow::Result<Offered>; LOADS.len()],
         extent: &Extent,
     ) -> anyhow::Result<()> {
         let mut best = peak;
         let mut last = 0.0;
-        for (load, outcome) in outcomes.into_iter().enumerate() {
-            let mut outcome = outcome?;
+        for (load, offered) in outcomes.into_iter().enumerate() {
+            let Offered { mut outcome, cpu } = offered?;
             let goodput = per_second(outcome.served, extent.open_round);
             if let Some(rounds) = self.goodput.get_mut(load) {
                 rounds.push(kind, goodput);
@@ -123,6 +141,7 @@ impl Lines {
                 self.refused.push(kind, share(outcome.refused));
                 let abandoned = outcome.abandoned + outcome.unsent + outcome.failed;
                 self.abandoned.push(kind, share(abandoned));
+                self.cpu.push(kind, cpu);
             }
         }
         self.left.push(kind, last / best.max(1.0));
@@ -148,6 +167,7 @@ impl Lines {
             ("of it, p99", "ms", self.p99),
             ("refused", "%", self.refused),
             ("given up by clients", "%", self.abandoned),
+            ("the worker's CPU", "%", self.cpu),
         ] {
             rows.push(Row::new(
                 format!("{shape} at 3×: {what}"),

@@ -13,6 +13,7 @@ use crate::target::{Bench, Kind, Workers};
 /// A long answer of small events, each written on its own by the upstream.
 const PLAN: StreamPlan = StreamPlan {
     events: 200,
+    together: 1,
     gap: Duration::ZERO,
 };
 /// Below this share of its CPU, it was not the proxy that set the rate.
