@@ -141,7 +141,7 @@ pub struct Bounds {
     pub body_bytes_in_flight: usize,
     /// Most connections of clients at a time; fewer where the system allows fewer open files.
     pub connections: usize,
-    /// How late a worker may be with what it has to do; later, it refuses new requests.
+    /// How late a worker may be with what it has to do. Later for a while, it is overloaded and refuses new requests.
     pub delay: Duration,
 }
 
@@ -253,7 +253,7 @@ impl Default for Bounds {
             body_bytes_in_flight: 512 * 1024 * 1024,
             connections: 16_384,
             // An answer of a model takes seconds: nobody notices it.
-            delay: Duration::from_millis(200),
+            delay: Duration::from_millis(5),
         }
     }
 }

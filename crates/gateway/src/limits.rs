@@ -75,12 +75,18 @@ pub(crate) const SAME_LINE_AFTER: Duration = Duration::from_secs(10);
 /// How often a worker looks how late it is.
 pub(crate) const PRESSURE_LOOK: Duration = Duration::from_millis(5);
 
+/// A worker that was late at every look for this long is overloaded.
+pub(crate) const PRESSURE_TIME: Duration = Duration::from_millis(500);
+
+/// It is so until it was in time at every look for this long.
+pub(crate) const PRESSURE_MEMORY: Duration = Duration::from_secs(2);
+
 /// This many times as late, a worker refuses critical requests too.
-pub(crate) const PRESSURE_CRITICAL: u32 = 4;
+pub(crate) const PRESSURE_CRITICAL: u64 = 4;
 
 /// Least share of a CPU, in percent, that a worker used itself while it was late. One that was late
 /// because others had the CPU would win nothing by refusing.
-pub(crate) const PRESSURE_CPU_PERCENT: u32 = 5;
+pub(crate) const PRESSURE_CPU_PERCENT: u32 = 20;
 
 /// Refusals a second of one worker. Each costs some 8 µs: so they take less than a tenth of a CPU, and
 /// what they cannot refuse waits in its connection instead, which costs nothing.

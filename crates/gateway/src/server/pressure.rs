@@ -2,15 +2,16 @@
 //!
 //! A server that takes in more than it can serve serves everybody late, and in the end nobody in time.
 //! Each worker looks how late it is: it asks to be woken at an instant, and is woken behind all that is
-//! waiting to be done. Late by more than the bound at two looks in a row, it has a standing queue and no
-//! mere burst (the idea of RFC 8289), and refuses new requests before anything is done for them, until a
-//! look finds it in time.
+//! waiting to be done. Late by more than the bound at every look for a while, it has a standing queue and no
+//! mere burst (the idea of RFC 8289). From then on, until it has been in time for a longer while, it refuses new
+//! requests whenever it is late, before anything is done for them: so the queue stays as short as the
+//! bound, and the worker has always something to do.
 //!
 //! Refusing is work, too. A worker that refuses as fast as it can may have no time left to serve. So it
 //! refuses only so many a second; what it cannot refuse is served in its turn, later.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -18,56 +19,107 @@ use tokio::time::Instant;
 
 use crate::limits;
 
-/// How much too much a worker has to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-enum Level {
-    /// It keeps up.
-    None,
-    /// It refuses requests.
-    High,
-    /// It refuses critical requests, too.
-    Extreme,
-}
-
 /// The pressure on one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pressure {
-    level: AtomicU8,
+    /// Whether it has more to do than it can: late requests are refused.
+    is_overloaded: AtomicBool,
+    /// How late the last look was, in microseconds.
+    late_us: AtomicU64,
+    /// When the next look is due, in microseconds after `origin`.
+    due_us: AtomicU64,
+    /// How late the worker may be, in microseconds.
+    bound_us: AtomicU64,
     /// Refusals that may still be given until the next look.
     refusals: AtomicU32,
+    origin: Instant,
+}
+
+impl Default for Pressure {
+    fn default() -> Self {
+        Self {
+            is_overloaded: AtomicBool::new(false),
+            late_us: AtomicU64::new(0),
+            due_us: AtomicU64::new(u64::MAX),
+            bound_us: AtomicU64::new(u64::MAX),
+            refusals: AtomicU32::new(0),
+            origin: Instant::now(),
+        }
+    }
 }
 
 impl Pressure {
     /// Looks how late the worker is, again and again, for as long as others use this. `bound` tells how
     /// late it may be.
     pub(super) async fn watch(self: Arc<Self>, bound: impl Fn() -> Duration) {
-        let mut was_late = false;
+        let mut overload = Overload::default();
         while Arc::strong_count(&self) > 1 {
             let due = Instant::now() + limits::PRESSURE_LOOK;
             let cpu_before = cpu_time();
+            self.due_us
+                .store(micros(due - self.origin), Ordering::Relaxed);
             tokio::time::sleep_until(due).await;
             let look = Look {
                 late: due.elapsed(),
                 cpu: cpu_time().saturating_sub(cpu_before),
             };
-            let level = look.level(bound(), was_late);
-            was_late = look.is_late(bound());
-            self.level.store(level as u8, Ordering::Relaxed);
-            self.refusals.store(look.refusals(), Ordering::Relaxed);
+            self.take(&mut overload, look, bound(), Instant::now());
         }
+    }
+
+    fn take(&self, overload: &mut Overload, look: Look, bound: Duration, now: Instant) {
+        let is_overloaded = overload.take(look.is_late(bound), now);
+        self.is_overloaded.store(is_overloaded, Ordering::Relaxed);
+        self.late_us.store(micros(look.late), Ordering::Relaxed);
+        self.bound_us.store(micros(bound), Ordering::Relaxed);
+        self.refusals.store(look.refusals(), Ordering::Relaxed);
     }
 
     /// Whether a request must be refused now; `is_critical` is asked only if it matters.
     pub(super) fn refuses(&self, is_critical: impl FnOnce() -> bool) -> bool {
-        let level = self.level.load(Ordering::Relaxed);
-        if level == Level::None as u8 || (level == Level::High as u8 && is_critical()) {
+        if !self.is_overloaded.load(Ordering::Relaxed) {
+            return false;
+        }
+        // Late at the last look, or late for the next one already.
+        let overdue_us =
+            micros(self.origin.elapsed()).saturating_sub(self.due_us.load(Ordering::Relaxed));
+        let late_us = self.late_us.load(Ordering::Relaxed).max(overdue_us);
+        let bound_us = self.bound_us.load(Ordering::Relaxed);
+        let is_extreme = late_us > bound_us.saturating_mul(limits::PRESSURE_CRITICAL);
+        if late_us <= bound_us || (!is_extreme && is_critical()) {
             return false;
         }
         let refusals = self.refusals.load(Ordering::Relaxed);
         self.refusals
             .store(refusals.saturating_sub(1), Ordering::Relaxed);
         refusals > 0
+    }
+}
+
+/// Whether a worker has a standing queue, from what its looks found.
+#[derive(Debug, Default)]
+struct Overload {
+    /// The first of the late looks that no timely one has followed yet.
+    late_since: Option<Instant>,
+    /// The last late look since it was overloaded; `None` while it is not.
+    last_late: Option<Instant>,
+}
+
+impl Overload {
+    /// Whether the worker is overloaded after one more look, at `now`.
+    fn take(&mut self, is_late: bool, now: Instant) -> bool {
+        if is_late {
+            let since = *self.late_since.get_or_insert(now);
+            if self.last_late.is_some() || now - since >= limits::PRESSURE_TIME {
+                self.last_late = Some(now);
+            }
+        } else {
+            self.late_since = None;
+            self.last_late = self
+                .last_late
+                .filter(|last| now - *last < limits::PRESSURE_MEMORY);
+        }
+        self.last_late.is_some()
     }
 }
 
@@ -87,22 +139,16 @@ impl Look {
         self.late > bound && self.cpu * 100 > took * limits::PRESSURE_CPU_PERCENT
     }
 
-    fn level(self, bound: Duration, was_late: bool) -> Level {
-        if !was_late || !self.is_late(bound) {
-            Level::None
-        } else if self.late > bound * limits::PRESSURE_CRITICAL {
-            Level::Extreme
-        } else {
-            Level::High
-        }
-    }
-
     /// Refusals that may be given for as long as the next look may take.
     fn refusals(self) -> u32 {
         let took = limits::PRESSURE_LOOK + self.late;
         let millis = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
         millis.saturating_mul(limits::REFUSALS_PER_SECOND / 1000)
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What this thread has used of a CPU so far.
@@ -124,44 +170,58 @@ mod tests {
     const BOUND: Duration = Duration::from_millis(100);
 
     #[test]
-    fn two_late_looks_in_a_row_raise_the_level_and_one_in_time_ends_it() {
-        let mut was_late = false;
-        for (late_ms, level) in [
-            (150, Level::None),
-            (150, Level::High),
-            (500, Level::Extreme),
-            (120, Level::High),
-            (90, Level::None),
-            (150, Level::None),
-        ] {
-            let look = look(late_ms, late_ms);
-            assert_eq!(look.level(BOUND, was_late), level, "{late_ms}");
-            was_late = look.is_late(BOUND);
-        }
+    fn a_burst_is_no_overload_and_a_standing_queue_is_one_until_it_has_been_gone_for_long() {
+        let mut overload = Overload::default();
+        let start = Instant::now();
+        let mut at = |after: Duration, is_late| overload.take(is_late, start + after);
+        let (time, memory) = (limits::PRESSURE_TIME, limits::PRESSURE_MEMORY);
+        assert!(!at(Duration::ZERO, true));
+        assert!(!at(time / 2, true));
+        assert!(!at(time, false), "one look in time begins anew");
+        assert!(!at(time, true));
+        assert!(!at(time * 2 - Duration::from_millis(1), true));
+        assert!(at(time * 2, true));
+        assert!(at(time * 3, false));
+        assert!(at(time * 4, true), "it has not been gone for long");
+        assert!(at(time * 4 + memory - Duration::from_millis(1), false));
+        assert!(!at(time * 4 + memory, false));
+        assert!(!at(time * 5 + memory, true));
     }
 
     #[test]
-    fn a_worker_that_had_no_cpu_of_its_own_is_not_overloaded() {
-        assert_eq!(look(500, 10).level(BOUND, true), Level::None);
-        assert_eq!(look(500, 100).level(BOUND, true), Level::Extreme);
+    fn a_worker_that_had_no_cpu_of_its_own_is_not_late() {
+        assert!(!look(500, 10).is_late(BOUND));
+        assert!(look(500, 100).is_late(BOUND));
+        assert!(!look(90, 90).is_late(BOUND));
     }
 
     #[test]
-    fn refusals_are_counted_and_critical_requests_are_the_last_to_be_refused() {
+    fn while_overloaded_late_requests_are_refused_and_critical_ones_last() {
         let pressure = Pressure::default();
-        pressure.refusals.store(2, Ordering::Relaxed);
-        assert!(!pressure.refuses(|| panic!("nobody asks while it keeps up")));
-        pressure.level.store(Level::High as u8, Ordering::Relaxed);
+        let mut overload = Overload::default();
+        let mut late = |late_ms: u64, after: Duration| {
+            let now = pressure.origin + after;
+            pressure.take(&mut overload, look(late_ms, late_ms), BOUND, now);
+        };
+        late(150, Duration::ZERO);
+        assert!(!pressure.refuses(|| panic!("nobody asks while it is not overloaded")));
+        late(150, limits::PRESSURE_TIME);
         assert!(!pressure.refuses(|| true));
         assert!(pressure.refuses(|| false));
-        pressure
-            .level
-            .store(Level::Extreme as u8, Ordering::Relaxed);
+        late(500, limits::PRESSURE_TIME);
         assert!(pressure.refuses(|| true));
+        pressure.refusals.store(0, Ordering::Relaxed);
         assert!(
             !pressure.refuses(|| false),
             "there is no time to refuse more"
         );
+        late(50, limits::PRESSURE_TIME);
+        assert!(!pressure.refuses(|| false), "it is in time again");
+        pressure.due_us.store(0, Ordering::Relaxed);
+        while pressure.origin.elapsed() <= BOUND {
+            std::hint::spin_loop();
+        }
+        assert!(pressure.refuses(|| false), "the next look is late already");
     }
 
     #[tokio::test]

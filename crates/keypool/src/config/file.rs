@@ -133,9 +133,9 @@ pub(crate) struct BoundsFile {
     /// start. Default 16384.
     #[schemars(range(min = 8, max = 1_000_000))]
     pub(crate) connections: Option<u64>,
-    /// How many milliseconds a worker may be late with what it has to do; later, it refuses new requests.
-    /// Default 200.
-    #[schemars(range(min = 10, max = 86_400_000))]
+    /// How many milliseconds a worker may be late with what it has to do. Later for a while, it is overloaded and
+    /// refuses new requests. Default 5.
+    #[schemars(range(min = 2, max = 86_400_000))]
     pub(crate) delay: Option<u64>,
 }
 
