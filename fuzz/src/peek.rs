@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use keypool_wire::limits::STATE_IDS_MAX;
-use keypool_wire::{Endpoint, Peek, PeekError, peek, upstream_body};
+use keypool_wire::{Dialect, Endpoint, Peek, PeekError, peek, upstream_body};
 use serde_json::{Map, Value, json};
 
 use crate::json;
@@ -40,6 +40,14 @@ struct WrongType;
 
 impl<'v> Wanted<'v> {
     fn read(endpoint: Endpoint, body: &'v Map<String, Value>) -> Result<Self, WrongType> {
+        if endpoint.dialect() == Dialect::Gemini {
+            return Ok(Self {
+                model: None,
+                stream: false,
+                max_output_tokens: gemini_bound(endpoint, body)?,
+                asks_usage: false,
+            });
+        }
         let model = match body.get("model") {
             None => None,
             Some(Value::String(name)) => Some(name.as_str()),
@@ -49,7 +57,7 @@ impl<'v> Wanted<'v> {
             Endpoint::Messages => &["max_tokens"],
             Endpoint::ChatCompletions => &["max_completion_tokens", "max_tokens"],
             Endpoint::Responses => &["max_output_tokens"],
-            Endpoint::CountTokens | Endpoint::Embeddings => &[],
+            _ => &[],
         };
         let bound = bounds
             .iter()
@@ -75,6 +83,33 @@ impl<'v> Wanted<'v> {
     }
 }
 
+/// Names of Gemini's settings of the answer; of two of them the last one counts, which a tree does not tell.
+const GENERATION: [&str; 2] = ["generationConfig", "generation_config"];
+
+fn gemini_bound(endpoint: Endpoint, body: &Map<String, Value>) -> Result<Option<u64>, WrongType> {
+    if endpoint != Endpoint::GenerateContent {
+        return Ok(None);
+    }
+    let mut all = GENERATION.iter().filter_map(|name| body.get(*name));
+    let Some(settings) = all.next() else {
+        return Ok(None);
+    };
+    let mut names = ["maxOutputTokens", "max_output_tokens"]
+        .iter()
+        .filter_map(|name| settings.get(*name));
+    let schemas = |names: [&str; 2]| names.iter().all(|name| settings.get(*name).is_some());
+    let is_ambiguous = schemas(["responseSchema", "response_schema"])
+        || schemas(["responseJsonSchema", "response_json_schema"]);
+    match (names.next(), names.next()) {
+        (Some(bound), None) if !is_ambiguous => match bound {
+            Value::Null => Ok(None),
+            Value::String(text) => serde_json::from_str(text).map(Some).map_err(|_| WrongType),
+            bound => bound.as_u64().map(Some).ok_or(WrongType),
+        },
+        _ => Ok(None),
+    }
+}
+
 fn flag(value: Option<&Value>) -> Result<bool, WrongType> {
     match value {
         None | Some(Value::Null) => Ok(false),
@@ -88,6 +123,11 @@ fn assert_agrees(endpoint: Endpoint, value: &Value, found: &Result<Peek, PeekErr
         assert_eq!(*found, Err(PeekError::NotAnObject));
         return;
     };
+    if endpoint == Endpoint::GenerateContent
+        && GENERATION.iter().all(|name| body.contains_key(*name))
+    {
+        return;
+    }
     match (Wanted::read(endpoint, body), found) {
         (Ok(wanted), Ok(peek)) => {
             let model = peek.model.as_ref().map(|model| model.name.as_str());
@@ -155,9 +195,10 @@ fn assert_spliced(endpoint: Endpoint, body: &[u8], seen: &Peek, value: Option<&V
             let Ok(again) = peek(endpoint, &out) else {
                 panic!("the body is spoilt: {}", String::from_utf8_lossy(&out));
             };
+            let in_body = endpoint.dialect() != Dialect::Gemini;
             assert_eq!(
                 again.model.as_ref().map(|field| field.name.as_str()),
-                Some(model)
+                in_body.then_some(model)
             );
             assert_eq!(again.stream, seen.stream);
             assert_eq!(again.max_output_tokens, seen.max_output_tokens);
@@ -168,7 +209,11 @@ fn assert_spliced(endpoint: Endpoint, body: &[u8], seen: &Peek, value: Option<&V
             if let Some(value) = value {
                 assert_eq!(
                     json::value(&out),
-                    Some(expected(value, model, again.asks_usage))
+                    Some(if in_body {
+                        expected(value, model, again.asks_usage)
+                    } else {
+                        expected_of_gemini(endpoint, value, model)
+                    })
                 );
             }
             if let (Some(old), Some(new), false) = (&seen.model, &again.model, inject) {
@@ -195,6 +240,51 @@ fn expected(value: &Value, model: &str, asks_usage: bool) -> Value {
         }
     }
     value
+}
+
+/// The body's tree with the model wherever it stands again.
+fn expected_of_gemini(endpoint: Endpoint, value: &Value, model: &str) -> Value {
+    let mut value = value.clone();
+    write_model(&mut value, 1, model);
+    let nested: &[(&str, usize)] = match endpoint {
+        Endpoint::CountContentTokens => &[
+            ("generateContentRequest", 1),
+            ("generate_content_request", 1),
+        ],
+        Endpoint::BatchEmbedContents => &[("requests", 2)],
+        _ => &[],
+    };
+    for (name, depth) in nested {
+        if let Some(member) = value.get_mut(name) {
+            write_model(member, *depth, model);
+        }
+    }
+    value
+}
+
+/// Writes the model into objects that stand so many brackets inside.
+fn write_model(value: &mut Value, depth: usize, model: &str) {
+    match (value, depth) {
+        (Value::Object(members), 1) => {
+            if let Some(Value::String(old)) = members.get_mut("model") {
+                let bare = model.strip_prefix("models/").unwrap_or(model);
+                if old.strip_prefix("models/").unwrap_or(old) != bare {
+                    *old = format!("models/{bare}");
+                }
+            }
+        }
+        (Value::Object(members), _) => {
+            for member in members.values_mut() {
+                write_model(member, depth - 1, model);
+            }
+        }
+        (Value::Array(items), 2..) => {
+            for item in items {
+                write_model(item, depth - 1, model);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// An error points to a place that is there.

@@ -53,6 +53,25 @@ fn naive(endpoint: Endpoint, answer: &Value) -> Option<Usage> {
             cache_write_tokens: count(answer.get("cache_creation_input_tokens")).unwrap_or(0),
         });
     }
+    if endpoint == Endpoint::CountContentTokens {
+        return Some(Usage {
+            input_tokens: count(answer.get("totalTokens"))?,
+            ..Usage::default()
+        });
+    }
+    if endpoint.dialect() == Dialect::Gemini {
+        let usage = answer.get("usageMetadata")?.as_object()?;
+        let figure = |name: &str| count(usage.get(name)).unwrap_or(0);
+        let prompt = figure("promptTokenCount");
+        let cached = figure("cachedContentTokenCount").min(prompt);
+        let output = figure("candidatesTokenCount").saturating_add(figure("thoughtsTokenCount"));
+        return Some(Usage {
+            input_tokens: (prompt - cached).saturating_add(figure("toolUsePromptTokenCount")),
+            output_tokens: output,
+            cache_read_tokens: cached,
+            cache_write_tokens: 0,
+        });
+    }
     let usage = answer
         .get("usage")
         .filter(|usage| usage.is_object())

@@ -77,7 +77,7 @@ pub(crate) fn route(
             Ok(target) => targets.push(target),
             // Tokens are counted by the wanted one, or by a fallback that can.
             Err(RouteError::OtherDialect { .. })
-                if endpoint == Endpoint::CountTokens && !targets.is_empty() => {}
+                if endpoint.counts_tokens() && !targets.is_empty() => {}
             Err(error) => return Err(error),
         }
     }

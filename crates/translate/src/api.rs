@@ -32,6 +32,7 @@ impl Api {
             Endpoint::Messages => Some(Self::Messages),
             Endpoint::ChatCompletions => Some(Self::ChatCompletions),
             Endpoint::Responses => Some(Self::Responses),
+            Endpoint::GenerateContent => Some(Self::GenerateContent),
             _ => None,
         }
     }

@@ -7,7 +7,10 @@
 
 use std::fmt::Write as _;
 
+use percent_encoding::utf8_percent_encode;
+
 use crate::dialect::{Dialect, Endpoint};
+use crate::gemini_path::IN_A_SEGMENT;
 
 /// Where a provider's endpoints are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,43 @@ pub enum Scheme {
     Http,
     /// HTTP over TLS.
     Https,
+}
+
+/// What the URL of a request has to say besides where the provider is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// What is asked for.
+    pub endpoint: Endpoint,
+    /// The model, as the provider names it. It stands in the path of Gemini's API alone.
+    pub model: &'a str,
+    /// Whether a stream is asked for; Gemini's API has a path of its own for it.
+    pub stream: bool,
+    /// The version segment of the client's own path, which takes the place of the base URL's; `None` where
+    /// the base URL decides.
+    pub version: Option<&'a str>,
+    /// The query the client sent.
+    pub query: Option<&'a str>,
+}
+
+impl<'a> Call<'a> {
+    /// A call that says no more than what is asked for.
+    #[must_use]
+    pub const fn of(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            model: "",
+            stream: false,
+            version: None,
+            query: None,
+        }
+    }
+
+    /// The same with the query that a client sent.
+    #[must_use]
+    pub const fn with_query(mut self, query: &'a str) -> Self {
+        self.query = Some(query);
+        self
+    }
 }
 
 /// Why a base URL cannot be used. None of them quotes the URL, which may hold a key.
@@ -89,16 +129,46 @@ impl UpstreamBase {
         &self.authority
     }
 
-    /// Path and query of an endpoint, with the query the client sent.
+    /// Path and query of a call.
     #[must_use]
-    pub fn path_and_query(&self, endpoint: Endpoint, client_query: Option<&str>) -> String {
-        self.with_query(format!("{}{}", self.prefix, endpoint.tail()), client_query)
+    pub fn path_and_query(&self, call: &Call<'_>) -> String {
+        if call.endpoint.dialect() == Dialect::Gemini {
+            return self.gemini_path_and_query(call);
+        }
+        self.with_query(
+            format!("{}{}", self.prefix, call.endpoint.tail()),
+            call.query,
+        )
     }
 
-    /// The whole URL of an endpoint.
+    /// In Gemini's API model and method stand in the path. In which form a stream comes its query says
+    /// (`alt=sse`, else one JSON array), which is not left to the client: events are what can be judged.
+    fn gemini_path_and_query(&self, call: &Call<'_>) -> String {
+        let model = call.model.strip_prefix("models/").unwrap_or(call.model);
+        let method = if call.stream {
+            ":streamGenerateContent"
+        } else {
+            call.endpoint.tail()
+        };
+        let prefix = match (call.version, self.prefix.rsplit_once('/')) {
+            (Some(version), Some((before, last))) if is_version(last) => {
+                format!("{before}/{version}")
+            }
+            _ => self.prefix.clone(),
+        };
+        let model = utf8_percent_encode(model, IN_A_SEGMENT);
+        let path = format!("{prefix}/models/{model}{method}");
+        let alt = call.stream.then_some("alt=sse");
+        let others = call.query.into_iter().flat_map(|query| query.split('&'));
+        let others = others.filter(|pair| !is_parameter(pair, "alt"));
+        let query: Vec<&str> = alt.into_iter().chain(others).collect();
+        self.with_query(path, Some(&query.join("&")))
+    }
+
+    /// The whole URL of a call.
     #[must_use]
-    pub fn url(&self, endpoint: Endpoint, client_query: Option<&str>) -> String {
-        let path = self.path_and_query(endpoint, client_query);
+    pub fn url(&self, call: &Call<'_>) -> String {
+        let path = self.path_and_query(call);
         format!("{}{}{path}", self.scheme_text(), self.authority)
     }
 
@@ -133,6 +203,12 @@ impl UpstreamBase {
     }
 }
 
+/// Whether this is a query's parameter of that name; Google's take a dollar before it, too.
+pub(crate) fn is_parameter(pair: &str, name: &str) -> bool {
+    let found = pair.split('=').next().unwrap_or_default();
+    found.strip_prefix('$').unwrap_or(found) == name
+}
+
 fn split_scheme(url: &str) -> Result<(Scheme, &str), BaseUrlError> {
     let (scheme, rest) = url.split_once("://").ok_or(BaseUrlError::Scheme)?;
     match scheme.to_ascii_lowercase().as_str() {
@@ -164,10 +240,14 @@ fn is_authority(authority: &str) -> bool {
 
 /// The path with its version segment and without any endpoint.
 fn versioned_prefix(dialect: Dialect, path: &str) -> String {
-    let endpoint = Endpoint::ALL
-        .iter()
-        .filter(|endpoint| endpoint.dialect() == dialect)
-        .find_map(|endpoint| path.strip_suffix(endpoint.tail()));
+    let endpoint = if dialect == Dialect::Gemini {
+        without_models(path)
+    } else {
+        Endpoint::ALL
+            .iter()
+            .filter(|endpoint| endpoint.dialect() == dialect)
+            .find_map(|endpoint| path.strip_suffix(endpoint.tail()))
+    };
     if let Some(prefix) = endpoint {
         return prefix.to_owned();
     }
@@ -180,6 +260,12 @@ fn versioned_prefix(dialect: Dialect, path: &str) -> String {
         _ = write!(prefix, "/{version}");
     }
     prefix
+}
+
+/// What is before `/models`, or before a model and its method there.
+fn without_models(path: &str) -> Option<&str> {
+    path.strip_suffix("/models")
+        .or_else(|| path.rsplit_once("/models/").map(|(before, _)| before))
 }
 
 /// `v1`, `v1beta`, `v4`: a `v` and a digit.

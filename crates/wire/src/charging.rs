@@ -22,9 +22,14 @@ pub fn reservation(provider: ProviderKind, peek: &Peek, endpoint: Endpoint) -> (
     let input = peek.input_tokens;
     match endpoint {
         // Has a limit of its own, on requests.
-        Endpoint::CountTokens => return (0, 0),
-        Endpoint::Embeddings => return (input, 0),
-        Endpoint::Messages | Endpoint::ChatCompletions | Endpoint::Responses => {}
+        Endpoint::CountTokens | Endpoint::CountContentTokens => return (0, 0),
+        Endpoint::Embeddings | Endpoint::EmbedContent | Endpoint::BatchEmbedContents => {
+            return (input, 0);
+        }
+        Endpoint::Messages
+        | Endpoint::ChatCompletions
+        | Endpoint::Responses
+        | Endpoint::GenerateContent => {}
     }
     let output = match (quota_rules(provider).output, peek.max_output_tokens) {
         (OutputRule::Free, _) => 0,

@@ -27,16 +27,28 @@ pub enum Endpoint {
     Responses,
     /// `POST /v1/embeddings`
     Embeddings,
+    /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`
+    GenerateContent,
+    /// `POST /v1beta/models/{model}:countTokens`
+    CountContentTokens,
+    /// `POST /v1beta/models/{model}:embedContent`
+    EmbedContent,
+    /// `POST /v1beta/models/{model}:batchEmbedContents`
+    BatchEmbedContents,
 }
 
 impl Endpoint {
     /// All endpoints.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::CountTokens,
         Self::Messages,
         Self::ChatCompletions,
         Self::Responses,
         Self::Embeddings,
+        Self::GenerateContent,
+        Self::CountContentTokens,
+        Self::EmbedContent,
+        Self::BatchEmbedContents,
     ];
 
     /// The dialect its requests and answers are written in.
@@ -45,28 +57,26 @@ impl Endpoint {
         match self {
             Self::Messages | Self::CountTokens => Dialect::Anthropic,
             Self::ChatCompletions | Self::Responses | Self::Embeddings => Dialect::OpenAi,
+            Self::GenerateContent
+            | Self::CountContentTokens
+            | Self::EmbedContent
+            | Self::BatchEmbedContents => Dialect::Gemini,
         }
     }
 
-    /// The path relative to the base URL as the provider's own SDK takes it: Anthropic's has no
-    /// version segment, OpenAI's has.
-    #[must_use]
-    pub const fn upstream_path(self) -> &'static str {
-        match self {
-            Self::Messages => "/v1/messages",
-            Self::CountTokens => "/v1/messages/count_tokens",
-            Self::ChatCompletions => "/chat/completions",
-            Self::Responses => "/responses",
-            Self::Embeddings => "/embeddings",
-        }
-    }
-
-    /// The path after the version segment.
+    /// The path after the version segment; in Gemini's API, where the model stands in the path, the name of
+    /// the method after it.
     pub(crate) const fn tail(self) -> &'static str {
         match self {
             Self::Messages => "/messages",
             Self::CountTokens => "/messages/count_tokens",
-            Self::ChatCompletions | Self::Responses | Self::Embeddings => self.upstream_path(),
+            Self::ChatCompletions => "/chat/completions",
+            Self::Responses => "/responses",
+            Self::Embeddings => "/embeddings",
+            Self::GenerateContent => ":generateContent",
+            Self::CountContentTokens => ":countTokens",
+            Self::EmbedContent => ":embedContent",
+            Self::BatchEmbedContents => ":batchEmbedContents",
         }
     }
 
@@ -74,8 +84,20 @@ impl Endpoint {
     #[must_use]
     pub const fn streams(self) -> bool {
         match self {
-            Self::Messages | Self::ChatCompletions | Self::Responses => true,
-            Self::CountTokens | Self::Embeddings => false,
+            Self::Messages | Self::ChatCompletions | Self::Responses | Self::GenerateContent => {
+                true
+            }
+            Self::CountTokens
+            | Self::Embeddings
+            | Self::CountContentTokens
+            | Self::EmbedContent
+            | Self::BatchEmbedContents => false,
         }
+    }
+
+    /// Whether tokens are counted and no model answers.
+    #[must_use]
+    pub const fn counts_tokens(self) -> bool {
+        matches!(self, Self::CountTokens | Self::CountContentTokens)
     }
 }

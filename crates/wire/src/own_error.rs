@@ -47,6 +47,12 @@ pub fn stream_error_event(endpoint: Endpoint, error: &OwnError, sequence_number:
         Endpoint::ChatCompletions | Endpoint::Embeddings => {
             format!("data: {}\n\n", error_body(Dialect::OpenAi, error))
         }
+        Endpoint::GenerateContent
+        | Endpoint::CountContentTokens
+        | Endpoint::EmbedContent
+        | Endpoint::BatchEmbedContents => {
+            format!("data: {}\r\n\r\n", error_body(Dialect::Gemini, error))
+        }
         Endpoint::Responses => {
             let event = json!({
                 "type": "error",

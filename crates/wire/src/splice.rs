@@ -13,7 +13,8 @@ use crate::peek::{Peek, UsageSlot};
 
 const STREAM_OPTIONS: &str = r#""stream_options":{"include_usage":true}"#;
 
-/// The body to send upstream: with another model's name, and asking for the usage chunk of a
+/// The body to send upstream: with another model's name (in Gemini's API, where the path has it, wherever the
+/// body repeats it), and asking for the usage chunk of a
 /// stream if `inject_usage` is set, the body is streamed, and it does not ask already.
 ///
 /// `peek` must be what [`peek`](crate::peek()) read from this very body. When nothing changes the
@@ -24,6 +25,10 @@ pub fn upstream_body(body: &Bytes, peek: &Peek, model: Option<&str>, inject_usag
     let mut added: SmallVec<[Cow<'static, str>; 2]> = SmallVec::new();
     if let Some(new) = model {
         match &peek.model {
+            _ if peek.repeated_models.is_some() => {
+                let repeated = peek.repeated_models.iter().flatten();
+                edits.extend(repeated.filter_map(|range| repeated_model(body, range, new)));
+            }
             Some(old) if old.name == new => {}
             Some(old) => edits.push((old.range.clone(), json_string(new).into())),
             None => added.push(format!(r#""model":{}"#, json_string(new)).into()),
@@ -42,6 +47,19 @@ pub fn upstream_body(body: &Bytes, peek: &Peek, model: Option<&str>, inject_usag
         edits.push((peek.end.brace..peek.end.brace, text.into()));
     }
     apply(body, edits)
+}
+
+/// The model of a path, where the body has another in its place. It is written as the name of a resource
+/// there, or as it is.
+fn repeated_model(body: &Bytes, range: &Range<usize>, new: &str) -> Option<Edit> {
+    const RESOURCE: &str = "models/";
+    let old: Cow<'_, str> = serde_json::from_slice(body.get(range.clone())?).ok()?;
+    let bare = new.strip_prefix(RESOURCE).unwrap_or(new);
+    if old.strip_prefix(RESOURCE).unwrap_or(&old) == bare {
+        return None;
+    }
+    let written = json_string(&format!("{RESOURCE}{bare}"));
+    Some((range.clone(), written.into()))
 }
 
 type Edit = (Range<usize>, Cow<'static, str>);

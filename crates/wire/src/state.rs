@@ -18,7 +18,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 use smallvec::SmallVec;
 
-use crate::dialect::Endpoint;
+use crate::dialect::{Dialect, Endpoint};
 use crate::limits::{HASHED_BYTES_PER_END, SEALED_STATE_MAX, STATE_IDS_MAX};
 use crate::peek::{Piece, Raw, Walk};
 
@@ -33,6 +33,8 @@ pub(crate) enum StateKind {
     Container,
     /// A file.
     File,
+    /// A part of a prompt that Gemini keeps.
+    CachedContent,
     /// Thinking sealed by Anthropic: a block's signature or redacted data.
     Thinking,
     /// Reasoning sealed by OpenAI.
@@ -47,6 +49,7 @@ impl StateKind {
             Self::Conversation => "conversation",
             Self::Container => "container",
             Self::File => "file",
+            Self::CachedContent => "cachedContent",
             Self::Thinking => "thinking blocks",
             Self::Reasoning => "encrypted reasoning",
         }
@@ -60,6 +63,7 @@ impl StateKind {
             Self::File => 5,
             Self::Thinking => 6,
             Self::Reasoning => 7,
+            Self::CachedContent => 8,
         }
     }
 
@@ -170,7 +174,7 @@ impl<'a> FoundState<'a> {
 /// lists, so there the name alone has to do.
 #[derive(Debug)]
 pub(crate) struct StateFinder<'a> {
-    reads_responses: bool,
+    endpoint: Endpoint,
     block_type: &'a [u8],
     /// A possible seal, and the name it has.
     pending: Option<(&'a [u8], &'a [u8])>,
@@ -179,7 +183,7 @@ pub(crate) struct StateFinder<'a> {
 impl<'a> StateFinder<'a> {
     pub(crate) const fn new(endpoint: Endpoint) -> Self {
         Self {
-            reads_responses: matches!(endpoint, Endpoint::Responses),
+            endpoint,
             block_type: b"",
             pending: None,
         }
@@ -196,12 +200,19 @@ impl<'a> StateFinder<'a> {
         match name {
             b"type" => self.block_type = raw.bytes,
             b"signature" | b"data" => self.pending = Some((name, raw.bytes)),
-            b"encrypted_content" if self.reads_responses => {
+            b"encrypted_content" if self.endpoint == Endpoint::Responses => {
                 found.add(StateKind::Reasoning, raw.bytes);
                 return;
             }
             // All files' names begin so; a tool's own member of that name seldom does.
             b"file_id" if raw.bytes.starts_with(b"file") => {
+                found.add(StateKind::File, raw.bytes);
+                return;
+            }
+            // Gemini's; other addresses can be read by everybody.
+            b"fileUri" | b"file_uri"
+                if self.endpoint.dialect() == Dialect::Gemini && is_gemini_file(raw.bytes) =>
+            {
                 found.add(StateKind::File, raw.bytes);
                 return;
             }
@@ -217,6 +228,13 @@ impl<'a> StateFinder<'a> {
             self.pending = None;
         }
     }
+}
+
+/// Whether an address is of a file that was sent to Gemini's API, and can be read by its project alone:
+/// `https://generativelanguage.googleapis.com/v1beta/files/abc-123`.
+fn is_gemini_file(address: &[u8]) -> bool {
+    const HOST: &[u8] = b"generativelanguage.googleapis.com/";
+    address.starts_with(b"files/") || memchr::memmem::find(address, HOST).is_some()
 }
 
 /// The state of an account that a whole (not streamed) answer made, in the numbers that requests
@@ -242,7 +260,13 @@ fn found_in_answer(endpoint: Endpoint, body: &[u8]) -> FoundState<'_> {
             walk_answer(endpoint, body, ANSWER_DEPTH, &mut found);
         }
         // These keep nothing.
-        Endpoint::CountTokens | Endpoint::ChatCompletions | Endpoint::Embeddings => {}
+        Endpoint::CountTokens
+        | Endpoint::ChatCompletions
+        | Endpoint::Embeddings
+        | Endpoint::GenerateContent
+        | Endpoint::CountContentTokens
+        | Endpoint::EmbedContent
+        | Endpoint::BatchEmbedContents => {}
     }
     found
 }

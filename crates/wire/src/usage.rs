@@ -154,13 +154,20 @@ fn guessed_output(endpoint: Endpoint, body: &[u8]) -> u64 {
 /// to be held, of which only the end is at hand.
 #[must_use]
 pub fn usage_in_part(endpoint: Endpoint, part: &[u8]) -> Option<Usage> {
-    // Within a string the quotes would be escaped.
-    const NAME: &[u8] = b"\"usage\"";
-    let after = part.get(memmem::rfind(part, NAME)? + NAME.len()..)?;
-    let value = after.trim_ascii_start().strip_prefix(b":")?;
-    let mut values = serde_json::Deserializer::from_slice(value).into_iter::<RawUsage>();
-    let raw = values.next()?.ok()?;
+    if endpoint.dialect() == Dialect::Gemini {
+        return last_object::<GeminiUsage>(part, b"\"usageMetadata\"").map(|usage| usage.read());
+    }
+    let raw = last_object::<RawUsage>(part, b"\"usage\"")?;
     Some(raw.read(endpoint.dialect()))
+}
+
+/// The last object in a part of JSON that stands under this name in its quotes: within a string they would be
+/// escaped.
+fn last_object<T: for<'de> Deserialize<'de>>(part: &[u8], quoted_name: &[u8]) -> Option<T> {
+    let after = part.get(memmem::rfind(part, quoted_name)? + quoted_name.len()..)?;
+    let value = after.trim_ascii_start().strip_prefix(b":")?;
+    let mut values = serde_json::Deserializer::from_slice(value).into_iter::<T>();
+    values.next()?.ok()
 }
 
 /// The usage a whole (not streamed) answer states; `None` when it states none or is not JSON.
@@ -179,8 +186,24 @@ pub fn usage_of_answer(endpoint: Endpoint, body: &[u8]) -> Option<Usage> {
             .is_told()
             .then(|| counted.read(Dialect::Anthropic));
     }
+    if endpoint == Endpoint::CountContentTokens {
+        let counted: ContentTokens = serde_json::from_slice(body).ok()?;
+        return counted.total_tokens.0.map(|input_tokens| Usage {
+            input_tokens,
+            ..Usage::default()
+        });
+    }
     let answer: Answer = serde_json::from_slice(body).ok()?;
     answer.usage(endpoint.dialect())
+}
+
+/// What Gemini's `countTokens` answers.
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct ContentTokens {
+    #[serde(rename = "totalTokens")]
+    total_tokens: Count,
 }
 
 /// An object which may have usage in it: an answer, a chunk, an event's `message` or `response`.
@@ -189,6 +212,8 @@ pub fn usage_of_answer(endpoint: Endpoint, body: &[u8]) -> Option<Usage> {
 pub(crate) struct Answer {
     usage: Object<RawUsage>,
     x_groq: Object<XGroq>,
+    #[serde(rename = "usageMetadata")]
+    usage_metadata: Object<GeminiUsage>,
 }
 
 /// Groq's own place for usage in chunks.
@@ -200,7 +225,10 @@ struct XGroq {
 
 impl Answer {
     pub(crate) fn usage(&self, dialect: Dialect) -> Option<Usage> {
-        self.raw().map(|raw| raw.read(dialect))
+        match dialect {
+            Dialect::Anthropic | Dialect::OpenAi => self.raw().map(|raw| raw.read(dialect)),
+            Dialect::Gemini => self.usage_metadata.0.map(|usage| usage.read()),
+        }
     }
 
     pub(crate) fn raw(&self) -> Option<&RawUsage> {
@@ -212,7 +240,69 @@ impl Answer {
     }
 }
 
-/// The usage object of any dialect, as it is written.
+/// Gemini's `usageMetadata`, as it is written.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct GeminiUsage {
+    /// All of the prompt, what was cached included.
+    #[serde(rename = "promptTokenCount")]
+    pub(crate) prompt: Count,
+    #[serde(rename = "cachedContentTokenCount")]
+    pub(crate) cached: Count,
+    #[serde(rename = "candidatesTokenCount")]
+    pub(crate) candidates: Count,
+    /// Reasoning, on top of the candidates.
+    #[serde(rename = "thoughtsTokenCount")]
+    pub(crate) thoughts: Count,
+    /// What the provider's own tools added to the prompt.
+    #[serde(rename = "toolUsePromptTokenCount")]
+    pub(crate) tool_use_prompt: Count,
+}
+
+impl GeminiUsage {
+    /// Whether it says anything.
+    pub(crate) fn is_told(&self) -> bool {
+        let Self {
+            prompt,
+            cached,
+            candidates,
+            thoughts,
+            tool_use_prompt,
+        } = self;
+        [prompt, cached, candidates, thoughts, tool_use_prompt]
+            .iter()
+            .any(|count| count.is_told())
+    }
+
+    /// Whether it says how much was written.
+    pub(crate) const fn tells_output(&self) -> bool {
+        self.candidates.is_told() || self.thoughts.is_told()
+    }
+
+    /// Takes later figures in place of earlier ones.
+    pub(crate) fn update(&mut self, later: &Self) {
+        self.prompt = later.prompt.or(self.prompt);
+        self.cached = later.cached.or(self.cached);
+        self.candidates = later.candidates.or(self.candidates);
+        self.thoughts = later.thoughts.or(self.thoughts);
+        self.tool_use_prompt = later.tool_use_prompt.or(self.tool_use_prompt);
+    }
+
+    /// Brings the figures to the common form.
+    pub(crate) fn read(&self) -> Usage {
+        let prompt = self.prompt.get();
+        let cached = self.cached.get().min(prompt);
+        let tools = self.tool_use_prompt.get();
+        Usage {
+            input_tokens: (prompt - cached).saturating_add(tools),
+            output_tokens: self.candidates.get().saturating_add(self.thoughts.get()),
+            cache_read_tokens: cached,
+            cache_write_tokens: 0,
+        }
+    }
+}
+
+/// The usage object of the other dialects, as it is written.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct RawUsage {
@@ -245,6 +335,7 @@ impl RawUsage {
                 cache_read_tokens: self.cache_read_input_tokens.get(),
                 cache_write_tokens: self.cache_creation_input_tokens.get(),
             },
+            // Gemini has an object of its own, and this is none of it.
             Dialect::OpenAi | Dialect::Gemini => {
                 let details = self.prompt_tokens_details.0.or(self.input_tokens_details.0);
                 let details = details.unwrap_or_default();
@@ -330,6 +421,10 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 pub(crate) struct Count(Option<u64>);
 
 impl Count {
+    pub(crate) const fn of(count: Option<u64>) -> Self {
+        Self(count)
+    }
+
     pub(crate) const fn is_told(self) -> bool {
         self.0.is_some()
     }

@@ -7,7 +7,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, HOST};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use keypool_wire::{Dialect, Endpoint, OwnError};
+use keypool_wire::{Dialect, Endpoint, GeminiPath, OwnError};
 use tower::ServiceExt;
 
 use super::activity::Clocks;
@@ -253,7 +253,7 @@ fn endpoint_of(path: &str) -> Option<Endpoint> {
         "/v1/chat/completions" => Endpoint::ChatCompletions,
         "/v1/responses" => Endpoint::Responses,
         "/v1/embeddings" => Endpoint::Embeddings,
-        _ => return None,
+        _ => return GeminiPath::parse(path).map(|path| path.endpoint),
     })
 }
 
@@ -262,6 +262,8 @@ fn dialect_of(request: &Request<Incoming>) -> Dialect {
     let by_header = |headers: &HeaderMap| {
         if headers.contains_key("anthropic-version") {
             Dialect::Anthropic
+        } else if headers.contains_key("x-goog-api-key") {
+            Dialect::Gemini
         } else {
             Dialect::OpenAi
         }

@@ -14,7 +14,7 @@ use http::response::Parts;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use keypool_pool::{FaultKind, Verdict};
-use keypool_wire::{Dialect, Endpoint, ProviderKind, StreamMeter};
+use keypool_wire::{Call, Dialect, Endpoint, ProviderKind, StreamMeter};
 use tokio::time::Instant;
 
 use crate::body::AnswerBody;
@@ -24,7 +24,9 @@ use crate::telemetry::GatewayMeasurements;
 use crate::traffic::failure::Failure;
 use crate::traffic::headers::{self, ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
 use crate::traffic::opening::Opening;
-use crate::traffic::relay::{Reader, Relay, RelayStart, Scan, StreamCount, Tail};
+use crate::traffic::relay::{
+    Reader, Relay, RelayStart, Rewriter, Scan, StreamCount, Tail, array_of_one,
+};
 use crate::traffic::request::{ClientRequest, RequestFacts};
 use crate::traffic::settlement::Settlement;
 use crate::traffic::translation::Outbound;
@@ -42,6 +44,8 @@ pub(super) struct Attempt<'a> {
     pub timeouts: &'a Timeouts,
     /// What the client asked for.
     pub request: &'a ClientRequest<'a>,
+    /// The model, as this target names it.
+    pub model: &'a str,
     /// The request as this target gets it.
     pub outbound: &'a Outbound,
     /// Time left until the request's deadline.
@@ -116,7 +120,14 @@ impl Attempt<'_> {
         let is_translated = outbound.translation.is_some();
         // Parameters are the client's API's own.
         let query = client.query.as_deref().filter(|_| !is_translated);
-        let url = settlement.key.base.url(outbound.endpoint, query);
+        let in_path = client.in_path.as_ref().filter(|_| !is_translated);
+        let url = settlement.key.base.url(&Call {
+            endpoint: outbound.endpoint,
+            model: self.model,
+            stream: client.facts.is_streamed(),
+            version: in_path.map(|path| path.version),
+            query,
+        });
         let mut request = Request::new(Full::new(outbound.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url
@@ -174,8 +185,8 @@ impl Attempt<'_> {
                     held_bytes += chunk.len();
                     held.push_back(chunk);
                     if held_bytes > limits::HELD_ANSWER_BYTES {
-                        if self.outbound.translation.is_some() {
-                            let reason = "it is too large to be translated";
+                        if self.outbound.translation.is_some() || self.request.facts.is_array {
+                            let reason = "it is too large to be written anew";
                             return Err(Failure::unreadable(settlement, reason));
                         }
                         let reader = Reader::Plain(Box::new(Tail::of(&held)));
@@ -215,10 +226,11 @@ impl Attempt<'_> {
         settlement.begin_answer(answer.parts.status.as_u16());
         let made_state = keypool_wire::state_ids_of_answer(endpoint, &whole);
         settlement.settle_seen(verdict, &made_state);
-        Ok(answered(
-            &answer.parts,
-            AnswerBody::whole(translated.unwrap_or(whole)),
-        ))
+        let mut body = translated.unwrap_or(whole);
+        if self.request.facts.is_array {
+            body = array_of_one(&body);
+        }
+        Ok(answered(&answer.parts, AnswerBody::whole(body)))
     }
 
     /// Waits for the first event of a stream that a client can use.
@@ -227,15 +239,23 @@ impl Attempt<'_> {
         mut settlement: Settlement,
         mut answer: Beginning,
     ) -> Result<Response<AnswerBody>, Failure> {
-        let RequestFacts { id, peek, .. } = &*self.request.facts;
+        let RequestFacts {
+            id,
+            endpoint,
+            peek,
+            is_array,
+            ..
+        } = &*self.request.facts;
         let outbound = self.outbound;
         let meter = StreamMeter::new(outbound.endpoint, outbound.usage_injected);
-        let mut scan = match &outbound.translation {
-            None => Scan::new(meter),
-            Some(translation) => {
-                Scan::translated(meter, translation.stream(id, settlement.started))
-            }
-        };
+        let translation = outbound.translation.as_ref();
+        let translator = translation.map(|t| t.stream(id, settlement.started));
+        let rewriter = Rewriter::new(*endpoint, translator, *is_array);
+        let mut scan = Scan::new(meter, rewriter);
+        if *is_array {
+            let json = HeaderValue::from_static("application/json");
+            answer.parts.headers.insert(CONTENT_TYPE, json);
+        }
         let mut held = VecDeque::new();
         let hold_until = Instant::now() + limits::HELD_STREAM_TIME;
         let mut first_meaning_due = Some(answer.first_byte_due);

@@ -95,7 +95,9 @@ impl Deferred {
     fn sign_of_life(&self) -> Bytes {
         Bytes::from_static(match self.endpoint.dialect() {
             Dialect::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
-            Dialect::OpenAi | Dialect::Gemini => b": waiting for room\n\n",
+            Dialect::OpenAi => b": waiting for room\n\n",
+            // Its SDKs take no comments, but pass over blank lines.
+            Dialect::Gemini => b"\r\n",
         })
     }
 

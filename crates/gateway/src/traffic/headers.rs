@@ -96,6 +96,13 @@ pub(super) fn query_for_upstream(query: &str) -> Option<String> {
     (!kept.is_empty()).then(|| kept.join("&"))
 }
 
+/// Whether a query asks Gemini's API for events (`alt=sse`), and not for one array.
+#[must_use]
+pub(super) fn asks_for_events(query: Option<&str>) -> bool {
+    let mut pairs = query.into_iter().flat_map(|query| query.split('&'));
+    pairs.any(|pair| matches!(pair, "alt=sse" | "$alt=sse" | "%24alt=sse"))
+}
+
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         *name,

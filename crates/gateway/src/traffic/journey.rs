@@ -294,7 +294,7 @@ impl<'a> Journey<'a> {
             Admitted::Waiting(waiting) => {
                 let began = self.means.core.time.now();
                 let turn = match self.means.hold_open {
-                    Some(hold_open) if self.request.facts.is_streamed() => {
+                    Some(hold_open) if self.request.facts.is_event_stream() => {
                         hold_open.watch(waiting.turn()).await
                     }
                     _ => waiting.turn().await,
@@ -406,6 +406,7 @@ impl<'a> Journey<'a> {
             measurements: &self.means.core.measurements,
             timeouts: &self.means.live.config.timeouts,
             request,
+            model: &target.model,
             outbound,
             time_left: self.time_left(),
             end: tokio::time::Instant::now() + self.means.live.config.timeouts.total,

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use keypool_wire::{Endpoint, OwnError};
+use keypool_wire::{Dialect, Endpoint, OwnError};
 
 use crate::answer::{Retry, error_response, json_response};
 use crate::auth::{Denied, check_client};
@@ -152,7 +152,7 @@ async fn serve_arrival(
     .await?;
     let model = request.model().map_err(permanent)?;
     let targets = match route(live, endpoint, model) {
-        Err(RouteError::OtherDialect { .. }) if endpoint == Endpoint::CountTokens => {
+        Err(RouteError::OtherDialect { .. }) if endpoint.counts_tokens() => {
             return Ok(estimated_count(&request));
         }
         routed => routed.map_err(|error| permanent(route_error(&error)))?,
@@ -163,7 +163,11 @@ async fn serve_arrival(
 /// The answer to who wants tokens counted that the wanted provider does not count: a guess.
 fn estimated_count(request: &ClientRequest<'_>) -> (Response<AnswerBody>, Trail) {
     let count = request.facts.peek.input_tokens;
-    let response = json_response(200, format!(r#"{{"input_tokens":{count}}}"#));
+    let figure = match request.facts.endpoint.dialect() {
+        Dialect::Anthropic | Dialect::OpenAi => "input_tokens",
+        Dialect::Gemini => "totalTokens",
+    };
+    let response = json_response(200, format!(r#"{{"{figure}":{count}}}"#));
     (response, Trail::of_estimate())
 }
 

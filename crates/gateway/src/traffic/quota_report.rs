@@ -55,9 +55,10 @@ pub(super) fn owner_of_head(kind: ProviderKind, headers: &HeaderMap) -> Option<Q
 /// The models whose quota is counted together with this one's. Counting tokens has a quota of its own.
 #[must_use]
 pub(super) fn model_class(kind: ProviderKind, endpoint: Endpoint, model: &str) -> &str {
-    match endpoint {
-        Endpoint::CountTokens => "count_tokens",
-        _ => keypool_wire::model_class(kind, model),
+    if endpoint.counts_tokens() {
+        "count_tokens"
+    } else {
+        keypool_wire::model_class(kind, model)
     }
 }
 

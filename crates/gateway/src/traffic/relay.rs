@@ -33,6 +33,7 @@ use crate::traffic::upstream_body::{BodyError, UpstreamBody};
 use crate::upstream::OpenRequest;
 use clocks::{Clocks, Expired};
 pub(crate) use scan::Scan;
+pub(crate) use scan::rewriter::{Rewriter, array_of_one};
 pub(crate) use tail::Tail;
 
 /// The body of a relayed answer.

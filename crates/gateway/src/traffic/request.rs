@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use hyper::body::Incoming;
 use keypool_pool::{Timestamp, TraceRecord, Urgency};
-use keypool_wire::{Endpoint, OwnError, Peek, PeekError};
+use keypool_wire::{Dialect, Endpoint, GeminiPath, OwnError, Peek, PeekError};
 
 use crate::answer::Retry;
 use crate::auth::TenantRef;
@@ -26,8 +26,11 @@ pub(crate) struct RequestFacts {
     pub id: String,
     /// What is asked for.
     pub endpoint: Endpoint,
-    /// What a look at the body told.
+    /// What a look at the body told, and at the path where that says more.
     pub peek: Peek,
+    /// Whether a stream goes to the client as one JSON array: Gemini's API does so unless its query asks for
+    /// events.
+    pub is_array: bool,
     /// What its trace will tell of it, if anybody records traces.
     pub trace: Option<TraceBegin>,
 }
@@ -76,6 +79,11 @@ impl RequestFacts {
         self.peek.stream && self.endpoint.streams()
     }
 
+    /// Whether the client gets an event stream.
+    pub(crate) const fn is_event_stream(&self) -> bool {
+        self.is_streamed() && !self.is_array
+    }
+
     /// Tells whoever records traces how the request ended.
     pub(crate) fn trace(&self, end: &TraceEnd<'_>) {
         let Some(begin) = &self.trace else {
@@ -118,6 +126,8 @@ pub(crate) struct ClientRequest<'a> {
     pub body: Bytes,
     /// What the body takes of the memory for all of them, until then.
     _share: BodyShare,
+    /// What stands in the path, in Gemini's API.
+    pub in_path: Option<InPath>,
     /// The headers that go upstream.
     pub headers: HeaderMap,
     /// The query string that goes upstream.
@@ -135,6 +145,15 @@ pub(crate) struct ClientRequest<'a> {
     pub arrived: Timestamp,
     /// Past this instant no attempt begins or is waited for.
     pub deadline: Timestamp,
+}
+
+/// What a path says in Gemini's API, where others have it in the body.
+#[derive(Debug)]
+pub(crate) struct InPath {
+    /// The model that the client named.
+    pub model: String,
+    /// The version of the API.
+    pub version: &'static str,
 }
 
 /// What identifies a request before its body is read.
@@ -162,8 +181,14 @@ impl<'a> ClientRequest<'a> {
         let options = Options::read(&parts.headers).map_err(permanent)?;
         let time = config.timeouts.client_body;
         let body = read_body(body, &config.bounds, time, &mut share).await?;
-        let peek =
+        let mut peek =
             keypool_wire::peek(endpoint, &body).map_err(|error| permanent(peek_error(&error)))?;
+        let path = match endpoint.dialect() {
+            Dialect::Anthropic | Dialect::OpenAi => None,
+            Dialect::Gemini => GeminiPath::parse(parts.uri.path()),
+        };
+        peek.stream |= path.as_ref().is_some_and(|path| path.stream);
+        let asks_for_events = headers::asks_for_events(parts.uri.query());
         let named = options.session.as_deref().map(keypool_wire::session_hash);
         let cached = peek.input_tokens >= limits::CACHED_PREFIX_TOKENS;
         let begins = Some(peek.prefix).filter(|&prefix| prefix != 0 && cached);
@@ -171,7 +196,7 @@ impl<'a> ClientRequest<'a> {
         let session = session.map(|session| in_namespace(tenant.name, session));
         let urgency = options.urgency.unwrap_or(tenant.urgency);
         // Counting tokens uses none, so it is no part of a load.
-        let is_load = endpoint != Endpoint::CountTokens;
+        let is_load = !endpoint.counts_tokens();
         let trace = (is_load && traces.is_on()).then(|| TraceBegin {
             hub: traces.clone(),
             at: arrival.at,
@@ -185,8 +210,13 @@ impl<'a> ClientRequest<'a> {
             facts: Arc::new(RequestFacts {
                 id: arrival.id,
                 endpoint,
+                is_array: path.as_ref().is_some_and(|path| path.stream) && !asks_for_events,
                 peek,
                 trace,
+            }),
+            in_path: path.map(|path| InPath {
+                model: path.model.into_owned(),
+                version: path.version,
             }),
             body,
             _share: share,
@@ -203,16 +233,24 @@ impl<'a> ClientRequest<'a> {
 
     /// The model that the client named.
     pub(crate) fn model(&self) -> Result<&str, OwnError> {
-        match &self.facts.peek.model {
-            Some(model) if !model.name.is_empty() => Ok(&model.name),
-            _ => Err(OwnError {
+        let (named, missing) = match &self.in_path {
+            Some(path) => (
+                Some(&path.model),
+                "the path names no model: write a model, `provider,model` or an alias after `models/`",
+            ),
+            None => (
+                self.facts.peek.model.as_ref().map(|model| &model.name),
+                "the body names no model: set `model` to a model, `provider,model` or an alias",
+            ),
+        };
+        named
+            .map(String::as_str)
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| OwnError {
                 status: 400,
                 code: "missing_model",
-                message: "the body names no model: set `model` to a model, `provider,model` or \
-                          an alias"
-                    .to_owned(),
-            }),
-        }
+                message: missing.to_owned(),
+            })
     }
 }
 

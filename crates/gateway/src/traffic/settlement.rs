@@ -183,7 +183,7 @@ impl Settlement {
 
     /// The charge for what was seen to be used, and what to count.
     fn charge_seen(&self, verdict: Verdict, reserved: (u64, u64)) -> (Charge, Used) {
-        if self.endpoint == Endpoint::CountTokens {
+        if self.endpoint.counts_tokens() {
             // Free: the tokens of its answer were counted, not used.
             return (Charge::RequestOnly, Used::default());
         }

@@ -79,7 +79,11 @@ impl Outbound {
             }
             (api, _) => {
                 // What is counted is a conversation, too.
-                let counted = (asked == Endpoint::CountTokens).then_some(Api::Messages);
+                let counted = match asked {
+                    Endpoint::CountTokens => Some(Api::Messages),
+                    Endpoint::CountContentTokens => Some(Api::GenerateContent),
+                    _ => None,
+                };
                 Ok(Self::untouched(api.or(counted), body, peek, kind, target))
             }
         }

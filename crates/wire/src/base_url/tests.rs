@@ -6,7 +6,7 @@ use crate::provider::ProviderKind;
 fn url(dialect: Dialect, base: &str, endpoint: Endpoint) -> String {
     UpstreamBase::parse(dialect, base)
         .unwrap_or_else(|e| panic!("{base}: {e}"))
-        .url(endpoint, None)
+        .url(&Call::of(endpoint))
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn an_azure_deployment_keeps_its_path_and_api_version() {
     ] {
         let base = UpstreamBase::parse(Dialect::OpenAi, base).unwrap();
         assert_eq!(
-            base.path_and_query(Endpoint::ChatCompletions, Some("a=b")),
+            base.path_and_query(&Call::of(Endpoint::ChatCompletions).with_query("a=b")),
             "/openai/deployments/gpt4/chat/completions?api-version=2024-10-21&a=b"
         );
         assert_eq!(base.models_path(), "/openai/models?api-version=2024-10-21");
@@ -98,14 +98,71 @@ fn an_azure_deployment_keeps_its_path_and_api_version() {
 }
 
 #[test]
+fn in_geminis_api_model_method_and_version_stand_in_the_path() {
+    let call = Call {
+        model: "gemini-2.5-flash",
+        query: Some("alt=json&%24x=1&$alt=sse"),
+        ..Call::of(Endpoint::GenerateContent)
+    };
+    let stream = Call {
+        stream: true,
+        version: Some("v1"),
+        ..call
+    };
+    for base in [
+        "https://g.example",
+        "https://g.example/v1beta",
+        "https://g.example/v1beta/models/",
+        "https://g.example/v1beta/models/gemini-2.5-flash:generateContent",
+    ] {
+        let base = UpstreamBase::parse(Dialect::Gemini, base).unwrap();
+        assert_eq!(
+            base.url(&call),
+            "https://g.example/v1beta/models/gemini-2.5-flash:generateContent?%24x=1"
+        );
+        assert_eq!(
+            base.url(&stream),
+            "https://g.example/v1/models/gemini-2.5-flash:streamGenerateContent?alt=sse&%24x=1"
+        );
+        assert_eq!(base.models_path(), "/v1beta/models");
+    }
+    // No model's name leads anywhere else, and its resource's name is the same.
+    let base = UpstreamBase::parse(Dialect::Gemini, "https://g.example/proxy/v1").unwrap();
+    for (model, segment) in [
+        ("models/a", "a"),
+        ("../../x?y#z", "..%2F..%2Fx%3Fy%23z"),
+        ("a:b%2F", "a%3Ab%252F"),
+    ] {
+        let call = Call {
+            model,
+            query: None,
+            ..call
+        };
+        let path = format!("/proxy/v1/models/{segment}:generateContent");
+        assert_eq!(base.path_and_query(&call), path);
+        for endpoint in [
+            Endpoint::CountContentTokens,
+            Endpoint::EmbedContent,
+            Endpoint::BatchEmbedContents,
+        ] {
+            let call = Call { endpoint, ..call };
+            let path = base.path_and_query(&call);
+            let read = crate::GeminiPath::parse(path.strip_prefix("/proxy").unwrap()).unwrap();
+            assert_eq!(read.endpoint, endpoint);
+            assert_eq!(read.model, model.trim_start_matches("models/"));
+        }
+    }
+}
+
+#[test]
 fn the_clients_query_is_kept() {
     let base = UpstreamBase::parse(Dialect::Anthropic, "https://api.anthropic.com").unwrap();
     assert_eq!(
-        base.path_and_query(Endpoint::Messages, Some("beta=true")),
+        base.path_and_query(&Call::of(Endpoint::Messages).with_query("beta=true")),
         "/v1/messages?beta=true"
     );
     assert_eq!(
-        base.path_and_query(Endpoint::Messages, Some("")),
+        base.path_and_query(&Call::of(Endpoint::Messages).with_query("")),
         "/v1/messages"
     );
     assert_eq!(
@@ -204,7 +261,7 @@ proptest! {
         for dialect in [Dialect::Anthropic, Dialect::OpenAi] {
             let base = UpstreamBase::parse(dialect, &format!("http://h:{port}{path}")).unwrap();
             for endpoint in Endpoint::ALL.into_iter().filter(|e| e.dialect() == dialect) {
-                let again = UpstreamBase::parse(dialect, &base.url(endpoint, None)).unwrap();
+                let again = UpstreamBase::parse(dialect, &base.url(&Call::of(endpoint))).unwrap();
                 prop_assert_eq!(&again, &base);
             }
         }

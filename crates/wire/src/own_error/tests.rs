@@ -111,6 +111,7 @@ fn a_stream_ended_by_keypool_reads_as_failed_and_not_as_complete() {
         Endpoint::Messages,
         Endpoint::ChatCompletions,
         Endpoint::Responses,
+        Endpoint::GenerateContent,
     ] {
         let event = stream_error_event(endpoint, &error(529), 7);
         let mut meter = StreamMeter::new(endpoint, false);

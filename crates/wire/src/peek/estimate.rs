@@ -36,6 +36,8 @@ pub(super) enum Part {
     Text,
     /// As [`Part::Text`], but numbers are token ids and count one each.
     TextOrTokenIds,
+    /// As [`Part::Text`], but a whole request or several: the model's name in it is no text.
+    Request,
     /// Tool definitions and schemas: the model sees them as written, punctuation and all.
     Schema,
 }
@@ -78,7 +80,7 @@ impl Estimate {
             }
             match part {
                 Part::Schema => self.add_schema_piece(piece),
-                Part::Text | Part::TextOrTokenIds => {
+                Part::Text | Part::TextOrTokenIds | Part::Request => {
                     self.add_text_piece(part, name, piece);
                     identity.see(name, piece);
                 }
@@ -102,6 +104,7 @@ impl Estimate {
 
     fn add_text_piece(&mut self, part: Part, name: &[u8], piece: Piece<'_>) {
         match piece {
+            Piece::Text(_) if part == Part::Request && matches!(name, b"model" | b"taskType") => {}
             Piece::Text(raw) => self.add_value(name, raw),
             Piece::Name(b"role") => self.whole_tokens += MESSAGE_TOKENS,
             Piece::Number(_) if part == Part::TextOrTokenIds => self.whole_tokens += 1,
@@ -117,10 +120,16 @@ impl Estimate {
                     self.whole_tokens += IMAGE_TOKENS;
                 }
             }
+            b"mimeType" | b"mime_type" => {
+                if raw.bytes.starts_with(b"image/") {
+                    self.whole_tokens += IMAGE_TOKENS;
+                }
+            }
             // Frame, references and sealed reasoning: not text the model is charged for as such.
             b"role" | b"id" | b"tool_use_id" | b"tool_call_id" | b"call_id" | b"signature"
             | b"media_type" | b"encrypted_content" | b"file_id" | b"ttl" | b"detail"
-            | b"status" => {}
+            | b"status" | b"fileUri" | b"file_uri" | b"thoughtSignature" | b"thought_signature" => {
+            }
             b"data" | b"file_data" | b"url" | b"image_url" | b"file_url" => {
                 match encoded_data(name, raw.bytes) {
                     Encoded::No => self.add_text(raw),

@@ -3,15 +3,16 @@
 use std::fmt;
 use std::ops::Range;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use super::estimate::Part;
 use super::identity::{Role, SessionForm, session};
-use super::walk::check_depth;
+use super::walk::{Piece, Walk, check_depth};
 use super::{ModelField, PeekError, UsageSlot};
-use crate::dialect::Endpoint;
+use crate::dialect::{Dialect, Endpoint};
 use crate::limits::STATE_IDS_MAX;
 use crate::state::StateKind;
 
@@ -25,6 +26,11 @@ enum Member {
     Weighed(Part, Role),
     Session(SessionForm),
     State(StateKind),
+    /// Gemini's settings of the answer.
+    Generation,
+    /// The model of the path, once more; the other members of Gemini's bodies that hold it, so many brackets
+    /// inside.
+    RepeatedModel(usize),
     Other,
 }
 
@@ -34,6 +40,7 @@ pub(super) enum MaxOutput {
     Tokens,
     CompletionTokens,
     OutputTokens,
+    Generation,
 }
 
 impl MaxOutput {
@@ -42,12 +49,16 @@ impl MaxOutput {
             Self::Tokens => "max_tokens",
             Self::CompletionTokens => "max_completion_tokens",
             Self::OutputTokens => "max_output_tokens",
+            Self::Generation => "generationConfig.maxOutputTokens",
         }
     }
 }
 
 fn member(endpoint: Endpoint, name: &str) -> Member {
     use Endpoint as E;
+    if endpoint.dialect() == Dialect::Gemini {
+        return gemini_member(endpoint, name);
+    }
     match (name, endpoint) {
         ("model", _) => Member::Model,
         ("stream", _) => Member::Stream,
@@ -79,6 +90,42 @@ fn member(endpoint: Endpoint, name: &str) -> Member {
     }
 }
 
+/// Google's parsers take a name in either case.
+fn gemini_member(endpoint: Endpoint, name: &str) -> Member {
+    use Endpoint as E;
+    match (name, endpoint) {
+        ("model", _) => Member::RepeatedModel(0),
+        ("contents", E::GenerateContent | E::CountContentTokens) => {
+            Member::Weighed(Part::Text, Role::Turns)
+        }
+        ("systemInstruction" | "system_instruction", E::GenerateContent) => {
+            Member::Weighed(Part::Text, Role::System)
+        }
+        ("tools", E::GenerateContent) => Member::Weighed(Part::Schema, Role::Tools),
+        ("generationConfig" | "generation_config", E::GenerateContent) => Member::Generation,
+        ("cachedContent" | "cached_content", E::GenerateContent) => {
+            Member::State(StateKind::CachedContent)
+        }
+        ("content", E::EmbedContent) => Member::Weighed(Part::Text, Role::Apart),
+        ("generateContentRequest" | "generate_content_request", E::CountContentTokens) => {
+            Member::RepeatedModel(1)
+        }
+        ("requests", E::BatchEmbedContents) => Member::RepeatedModel(2),
+        _ => Member::Other,
+    }
+}
+
+/// What matters of Gemini's settings of the answer.
+#[derive(Deserialize)]
+struct Generation<'a> {
+    #[serde(borrow, rename = "maxOutputTokens", alias = "max_output_tokens")]
+    max_output_tokens: Option<&'a RawValue>,
+    #[serde(borrow, rename = "responseSchema", alias = "response_schema")]
+    schema: Option<&'a RawValue>,
+    #[serde(borrow, rename = "responseJsonSchema", alias = "response_json_schema")]
+    json_schema: Option<&'a RawValue>,
+}
+
 /// The members that matter, still unparsed.
 pub(super) struct Members<'a> {
     model: Option<&'a RawValue>,
@@ -89,6 +136,8 @@ pub(super) struct Members<'a> {
     session: Option<(SessionForm, &'a RawValue)>,
     pub(super) state: SmallVec<[(StateKind, &'a RawValue); 2]>,
     pub(super) weighed: SmallVec<[(Part, Role, &'a RawValue); 4]>,
+    /// The strings in which the model of the path stands again.
+    repeated_models: SmallVec<[&'a str; 1]>,
     too_deep: bool,
     pub(super) count: usize,
 }
@@ -133,9 +182,43 @@ impl<'a> Members<'a> {
                     self.state.push((kind, value));
                 }
             }
+            Member::Generation => self.take_generation(value),
+            Member::RepeatedModel(0) => {
+                if value.get().starts_with('"') {
+                    self.repeated_models.push(value.get());
+                }
+            }
+            Member::RepeatedModel(depth) => {
+                self.repeated_models.extend(models_at(value.get(), depth));
+                self.weighed.push((Part::Request, Role::Apart, value));
+                return;
+            }
             Member::Other => {}
         }
         self.too_deep |= check_depth(value.get()).is_err();
+    }
+
+    fn take_generation(&mut self, value: &'a RawValue) {
+        // Of what is not understood the provider will complain. Serde would take an array, too.
+        let Some(generation) = value
+            .get()
+            .starts_with('{')
+            .then(|| serde_json::from_str::<Generation<'a>>(value.get()))
+            .and_then(Result::ok)
+        else {
+            return;
+        };
+        let max = generation.max_output_tokens;
+        self.max_output = max.map(|max| (MaxOutput::Generation, max));
+        let schemas = generation.schema.into_iter().chain(generation.json_schema);
+        let weighed = schemas.map(|schema| (Part::Schema, Role::Apart, schema));
+        self.weighed.extend(weighed);
+    }
+
+    /// Where the model of the path stands again in the body.
+    pub(super) fn repeated_models(&self, text: &str) -> SmallVec<[Range<usize>; 1]> {
+        let repeated = self.repeated_models.iter();
+        repeated.map(|string| place_of(string, text)).collect()
     }
 
     pub(super) fn model(&self, text: &str) -> Result<Option<ModelField>, PeekError> {
@@ -171,7 +254,11 @@ impl<'a> Members<'a> {
         let Some((which, value)) = self.max_output else {
             return Ok(None);
         };
-        serde_json::from_str(value.get())
+        // Google's parsers take a number in a string, too.
+        let quoted: Option<String> = (which == MaxOutput::Generation)
+            .then(|| serde_json::from_str(value.get()).ok())
+            .flatten();
+        serde_json::from_str(quoted.as_deref().unwrap_or(value.get()))
             .map_err(|_| wrong_type(which.name(), "a whole number of tokens", value))
     }
 
@@ -234,8 +321,31 @@ fn kind_of(json: &str) -> &'static str {
 
 /// Where a value borrowed from `text` stands in it.
 fn range_of(value: &RawValue, text: &str) -> Range<usize> {
-    let start = value.get().as_ptr().addr() - text.as_ptr().addr();
-    start..start + value.get().len()
+    place_of(value.get(), text)
+}
+
+/// Where a part of `text` stands in it.
+fn place_of(part: &str, text: &str) -> Range<usize> {
+    let start = part.as_ptr().addr() - text.as_ptr().addr();
+    start..start + part.len()
+}
+
+/// The strings named `model` that stand so many brackets inside a valid JSON text, quotes included.
+fn models_at(json: &str, wanted: usize) -> impl Iterator<Item = &str> {
+    let (mut depth, mut name) = (0_usize, &b""[..]);
+    Walk::new(json.as_bytes()).filter_map(move |piece| {
+        match piece {
+            Piece::Name(found) => name = found,
+            Piece::Open => (depth, name) = (depth + 1, b""),
+            Piece::Close => (depth, name) = (depth.saturating_sub(1), b""),
+            Piece::Text(raw) if depth == wanted && name == b"model" => {
+                let start = raw.bytes.as_ptr().addr() - json.as_ptr().addr();
+                return json.get(start - 1..start + raw.bytes.len() + 1);
+            }
+            Piece::Text(_) | Piece::Number(_) => {}
+        }
+        None
+    })
 }
 
 struct MembersVisitor(Endpoint);
@@ -257,6 +367,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
             session: None,
             state: SmallVec::new(),
             weighed: SmallVec::new(),
+            repeated_models: SmallVec::new(),
             too_deep: false,
             count: 0,
         };

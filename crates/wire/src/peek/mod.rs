@@ -16,7 +16,7 @@ use std::ops::Range;
 pub use error::PeekError;
 use smallvec::SmallVec;
 
-use crate::dialect::Endpoint;
+use crate::dialect::{Dialect, Endpoint};
 use crate::state::StateKind;
 use estimate::Estimate;
 use identity::Identity;
@@ -29,10 +29,10 @@ pub(crate) use walk::{Piece, Raw, Walk, raw_string, top_level_text};
 pub struct Peek {
     /// The model asked for, if the body names one.
     pub model: Option<ModelField>,
-    /// Whether the answer is to be streamed.
+    /// Whether the answer is to be streamed. In Gemini's API the path says so, and not the body.
     pub stream: bool,
-    /// The most tokens the answer may have (`max_tokens`, `max_completion_tokens` or
-    /// `max_output_tokens`, whichever the endpoint reads).
+    /// The most tokens the answer may have (`max_tokens`, `max_completion_tokens`, `max_output_tokens` or
+    /// `generationConfig.maxOutputTokens`, whichever the endpoint reads).
     pub max_output_tokens: Option<u64>,
     /// Whether the client itself asks for the usage chunk (`stream_options.include_usage`).
     pub asks_usage: bool,
@@ -46,11 +46,14 @@ pub struct Peek {
     /// asked for. Conversations that begin alike have the same. 0 if there is no prompt.
     pub prefix: u64,
     /// State of one account that the body carries or refers to, each a hash: a previous response,
-    /// a conversation, a container, files, and the last few pieces of sealed thinking, in this
+    /// a conversation, a container, cached content, files, and the last few pieces of sealed thinking, in this
     /// order. At most [`STATE_IDS_MAX`](crate::limits::STATE_IDS_MAX).
     pub state_ids: SmallVec<[u64; 4]>,
     /// What the first of these is.
     pub(crate) state_kind: Option<StateKind>,
+    /// Where the body repeats the model, in Gemini's API, in which the path names it; `None` where the body
+    /// is the place to name it.
+    pub(crate) repeated_models: Option<SmallVec<[Range<usize>; 1]>>,
     /// Where `include_usage` would have to be written.
     pub(crate) usage_slot: UsageSlot,
     /// Where another member could be added: just before the closing brace.
@@ -127,6 +130,8 @@ pub fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, PeekError> {
         prefix: identity.prefix(),
         state_ids,
         state_kind,
+        repeated_models: (endpoint.dialect() == Dialect::Gemini)
+            .then(|| members.repeated_models(text)),
         usage_slot,
         end: EndSlot {
             brace: text.trim_ascii_end().len().saturating_sub(1),

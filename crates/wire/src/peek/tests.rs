@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::limits::JSON_DEPTH_MAX;
 
+mod gemini;
+
 fn ok(endpoint: Endpoint, body: &str) -> Peek {
     peek(endpoint, body.as_bytes()).unwrap_or_else(|e| panic!("{body}: {e}"))
 }

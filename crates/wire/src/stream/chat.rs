@@ -190,15 +190,15 @@ impl Place<'_> {
 pub(super) struct ChoiceSet(u64);
 
 impl ChoiceSet {
-    fn add(&mut self, index: u64) {
+    pub(super) fn add(&mut self, index: u64) {
         self.0 |= 1 << index.min(63);
     }
 
-    fn add_all(&mut self, other: Self) {
+    pub(super) fn add_all(&mut self, other: Self) {
         self.0 |= other.0;
     }
 
-    const fn is_empty(self) -> bool {
+    pub(super) const fn is_empty(self) -> bool {
         self.0 == 0
     }
 }

@@ -4,6 +4,7 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::gemini::ACCOUNT_LIMITED;
 use crate::provider::ProviderKind;
 use crate::taxonomy::{ErrorBody, Judgement, judge_body};
 
@@ -51,7 +52,8 @@ impl StreamError {
 /// The error in a whole (not streamed) answer that came with a success status; `None` for an answer.
 ///
 /// A gateway between us and the model has answered before it knew (`OpenRouter`, in `choices[0].error`
-/// or at the top), or the answer is an object that can fail (the Responses API's `status: "failed"`).
+/// or at the top), the answer is an object that can fail (the Responses API's `status: "failed"`), or it says that there
+/// is none since the account is limited (Gemini's `finishReason`).
 #[must_use]
 pub fn error_of_answer(body: &[u8]) -> Option<StreamError> {
     #[derive(Deserialize)]
@@ -66,6 +68,15 @@ pub fn error_of_answer(body: &[u8]) -> Option<StreamError> {
         #[serde(borrow, default)]
         error: Option<&'a RawValue>,
     }
+    if memmem::find(body, ACCOUNT_LIMITED).is_some()
+        && let Ok(answer) = serde_json::from_slice::<Candidates<'_>>(body)
+        && answer
+            .candidates
+            .iter()
+            .any(Candidate::is_of_limited_account)
+    {
+        return Some(StreamError::read(body));
+    }
     // Most answers have no such word in them, and are not parsed for it.
     memmem::find(body, b"\"error\"")?;
     let answer: Answer<'_> = serde_json::from_slice(body).ok()?;
@@ -74,6 +85,25 @@ pub fn error_of_answer(body: &[u8]) -> Option<StreamError> {
         .error
         .or_else(|| of_choices.find_map(|choice| choice.error))?;
     Some(StreamError::read(error.get().as_bytes()))
+}
+
+/// Gemini's answer, as far as it tells why there is none.
+#[derive(Deserialize)]
+struct Candidates<'a> {
+    #[serde(borrow)]
+    candidates: Vec<Candidate<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Candidate<'a> {
+    #[serde(borrow, default, rename = "finishReason")]
+    finish_reason: Option<&'a str>,
+}
+
+impl Candidate<'_> {
+    fn is_of_limited_account(&self) -> bool {
+        self.finish_reason.map(str::as_bytes) == Some(ACCOUNT_LIMITED)
+    }
 }
 
 /// The status that goes with a code. Codes and types are those of providers.md §3 and §4.
@@ -102,7 +132,14 @@ fn status_of(body: &ErrorBody) -> u16 {
             401,
             &["authentication_error", "invalid_api_key", "UNAUTHENTICATED"],
         ),
-        (403, &["permission_error", "PERMISSION_DENIED"]),
+        (
+            403,
+            &[
+                "permission_error",
+                "PERMISSION_DENIED",
+                "PUP_LIMITED_DISABLED",
+            ],
+        ),
         (404, &["not_found_error", "model_not_found", "NOT_FOUND"]),
         (413, &["request_too_large"]),
         (504, &["timeout_error", "DEADLINE_EXCEEDED"]),

@@ -8,6 +8,7 @@
 
 mod chat;
 mod error;
+mod gemini;
 mod messages;
 mod responses;
 
@@ -18,7 +19,7 @@ use crate::dialect::Endpoint;
 use crate::json::is_json_object;
 use crate::sse::SseEvent;
 use crate::state::MadeState;
-use crate::usage::{Usage, UsageSource, UsageTally, guessed_tokens};
+use crate::usage::{GeminiUsage, Usage, UsageSource, UsageTally, guessed_tokens};
 
 /// What one event means to the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,7 @@ enum Reader {
     Messages,
     Chat { usage_injected: bool },
     Responses,
+    Gemini,
 }
 
 /// What has been learned so far, in whichever dialect.
@@ -75,7 +77,10 @@ struct Progress {
     /// The bytes that had gone by when the provider stated its output last; `None` until it did.
     output_told_at: Option<u64>,
     has_content: bool,
-    /// The choices of a chat completion that were seen, and those that are finished.
+    /// Gemini's figures so far, as it states them.
+    gemini_usage: GeminiUsage,
+    /// The choices of a chat completion, or Gemini's candidates, that were seen, and those that are
+    /// finished.
     choices_seen: ChoiceSet,
     choices_finished: ChoiceSet,
     end: Option<StreamEnd>,
@@ -119,6 +124,10 @@ impl StreamMeter {
             Endpoint::Messages | Endpoint::CountTokens => Reader::Messages,
             Endpoint::ChatCompletions | Endpoint::Embeddings => Reader::Chat { usage_injected },
             Endpoint::Responses => Reader::Responses,
+            Endpoint::GenerateContent
+            | Endpoint::CountContentTokens
+            | Endpoint::EmbedContent
+            | Endpoint::BatchEmbedContents => Reader::Gemini,
         };
         Self {
             reader,
@@ -141,6 +150,7 @@ impl StreamMeter {
             Reader::Messages => messages::observe(progress, event),
             Reader::Chat { usage_injected } => chat::observe(progress, event, usage_injected),
             Reader::Responses => responses::observe(progress, event),
+            Reader::Gemini => gemini::observe(progress, event),
         }
     }
 

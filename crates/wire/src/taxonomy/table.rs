@@ -159,7 +159,9 @@ pub(super) static ROWS: &[Row] = &[
     Row::new(Only(Xai), Is(400), Says(&["incorrect api key", "invalid api key"]),
         Invalid(Key), NextKey, "invalid_key"), // NV
 
-    // Gemini, §4.3
+    // Gemini, §4.3. The first comes as the `finishReason` of a 200.
+    Row::new(GEMINI, Any, Code(&["PUP_LIMITED_DISABLED"]),
+        Invalid(Group), NextKey, "account_limited"), // V
     Row::new(GEMINI, Is(400), Code(&["API_KEY_INVALID", "API_KEY_EXPIRED"]),
         Invalid(Key), NextKey, "invalid_key"), // S
     Row::new(GEMINI, Is(400), Says(&["api key not valid", "api key expired"]),
@@ -184,9 +186,6 @@ pub(super) static ROWS: &[Row] = &[
         RateLimited(GroupModel, Told), NextKey, "rate_limited"), // V
     Row::new(GEMINI, Is(503), Code(&["UNAVAILABLE"]),
         Overloaded, NextKey, "overloaded"), // V
-    // It comes as the `finishReason` of a 200.
-    Row::new(GEMINI, Any, Code(&["PUP_LIMITED_DISABLED"]),
-        Invalid(Group), NextKey, "account_limited"), // V
 
     // Anthropic, §4.1
     Row::new(ANTHROPIC, Is(400), Starts(SPEND_LIMIT),

@@ -51,6 +51,27 @@ fn usage_is_read_from_every_endpoints_answer() {
             r#"{"input_tokens":2095}"#,
             (2095, 0, 0, 0),
         ),
+        // Gemini: what was cached is a part of the prompt; reasoning and what tools brought in are not.
+        (
+            Endpoint::GenerateContent,
+            r#"{"candidates":[{"content":{"parts":[{"text":"\"usageMetadata\":{}"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":100,"cachedContentTokenCount":60,"candidatesTokenCount":20,"thoughtsTokenCount":5,"toolUsePromptTokenCount":7,"totalTokenCount":132,"promptTokensDetails":[{"modality":"TEXT","tokenCount":100}]}}"#,
+            (47, 25, 60, 0),
+        ),
+        (
+            Endpoint::GenerateContent,
+            r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":9}}"#,
+            (9, 0, 0, 0),
+        ),
+        (
+            Endpoint::CountContentTokens,
+            r#"{"totalTokens":31,"promptTokensDetails":[{"modality":"TEXT","tokenCount":31}]}"#,
+            (31, 0, 0, 0),
+        ),
+        (
+            Endpoint::BatchEmbedContents,
+            r#"{"embeddings":[{"values":[0.1]}],"usageMetadata":{"promptTokenCount":4}}"#,
+            (4, 0, 0, 0),
+        ),
     ] {
         assert_eq!(read(endpoint, body), Some(expected), "{body}");
     }
@@ -159,6 +180,9 @@ fn usage_is_found_in_the_end_of_an_answer() {
     let end = r#","text":"\"usage\": {\"input_tokens\": 9}"}],"usage" : {"prompt_tokens":12,"total_tokens":12},"user":null}"#;
     let usage = usage_in_part(Endpoint::Embeddings, end.as_bytes());
     assert_eq!(usage.map(|usage| usage.input_tokens), Some(12));
+    let end = r#"QQ=="}}]}}],"usageMetadata":{"promptTokenCount":12,"candidatesTokenCount":1290},"responseId":"r"}"#;
+    let usage = usage_in_part(Endpoint::GenerateContent, end.as_bytes());
+    assert_eq!(usage.map(|usage| usage.output_tokens), Some(1290));
     for without in [
         "",
         "\"usage\"",

@@ -6,14 +6,15 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use keypool_translate::StreamTranslator;
 use keypool_wire::{
     Endpoint, EventKind, OwnError, SseError, SseSplitter, StreamError, StreamMeter,
     stream_error_event,
 };
-use translated::Reading;
+use rewriter::Rewriter;
+use rewritten::Reading;
 
-mod translated;
+pub(crate) mod rewriter;
+mod rewritten;
 
 /// What an event stream is read with. It also holds the unfinished event.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub(crate) struct Scan {
     /// The beginning of an event whose rest has not come.
     unfinished: Vec<Bytes>,
     failure: Option<StreamError>,
-    /// Writes the stream anew, if the client speaks another API.
-    translator: Option<Box<StreamTranslator>>,
+    /// Writes the stream anew, if the client cannot read it as it comes.
+    rewriter: Option<Rewriter>,
 }
 
 /// What became of a chunk.
@@ -57,24 +58,15 @@ enum Stop {
 }
 
 impl Scan {
-    /// Reads a stream with `meter`.
+    /// Reads a stream with `meter`, and writes it anew with `rewriter` if there is one.
     #[must_use]
-    pub(crate) fn new(meter: StreamMeter) -> Self {
+    pub(crate) fn new(meter: StreamMeter, rewriter: Option<Rewriter>) -> Self {
         Self {
             splitter: SseSplitter::default(),
             meter,
             unfinished: Vec::new(),
             failure: None,
-            translator: None,
-        }
-    }
-
-    /// The same for a client of another API.
-    #[must_use]
-    pub(crate) fn translated(meter: StreamMeter, translator: StreamTranslator) -> Self {
-        Self {
-            translator: Some(Box::new(translator)),
-            ..Self::new(meter)
+            rewriter,
         }
     }
 
@@ -94,14 +86,14 @@ impl Scan {
             meter,
             unfinished,
             failure,
-            translator,
+            rewriter,
         } = self;
-        if let Some(translator) = translator {
+        if let Some(rewriter) = rewriter {
             let reading = Reading {
                 splitter,
                 meter,
                 failure,
-                translator,
+                rewriter,
             };
             return reading.take_in(chunk, out);
         }
@@ -162,14 +154,14 @@ impl Scan {
             meter,
             unfinished,
             failure,
-            translator,
+            rewriter,
         } = self;
-        if let Some(translator) = translator {
+        if let Some(rewriter) = rewriter {
             let reading = Reading {
                 splitter,
                 meter,
                 failure,
-                translator,
+                rewriter,
             };
             return reading.finish(out);
         }
@@ -198,15 +190,15 @@ impl Scan {
 
     /// The answer is whole, whether or not the provider has ended the stream in its own words.
     pub(crate) fn complete(&mut self, out: &mut VecDeque<Bytes>) {
-        if let Some(translator) = &mut self.translator {
-            translated::complete(translator, out);
+        if let Some(rewriter) = &mut self.rewriter {
+            rewritten::complete(rewriter, out);
         }
     }
 
     /// Ends the stream with an error of the gateway's own, for a client that asked at `asked`.
     pub(crate) fn tell(&mut self, asked: Endpoint, error: &OwnError, out: &mut VecDeque<Bytes>) {
-        if let Some(translator) = &mut self.translator {
-            translated::fail(translator, error, out);
+        if let Some(rewriter) = &mut self.rewriter {
+            rewritten::fail(rewriter, error, out);
         } else {
             let number = self.meter.next_sequence_number();
             out.push_back(stream_error_event(asked, error, number));

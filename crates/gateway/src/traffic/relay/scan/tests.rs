@@ -1,3 +1,4 @@
+use keypool_translate::StreamTranslator;
 use keypool_wire::Endpoint;
 
 use super::*;
@@ -13,7 +14,10 @@ const CHAT: &str = concat!(
 
 /// Feeds `stream` in chunks that end at `cuts`; what comes out, as one text.
 fn relayed(stream: &str, cuts: &[usize], usage_injected: bool) -> (String, Scan) {
-    let mut scan = Scan::new(StreamMeter::new(Endpoint::ChatCompletions, usage_injected));
+    let mut scan = Scan::new(
+        StreamMeter::new(Endpoint::ChatCompletions, usage_injected),
+        None,
+    );
     let mut out = VecDeque::new();
     let mut from = 0;
     for to in cuts.iter().copied().chain([stream.len()]) {
@@ -85,7 +89,7 @@ fn nothing_goes_out_after_the_providers_own_error_however_the_stream_is_cut() {
     let stream = format!("{CONTENT}{ERROR}data: [DONE]\n\n");
     let end = CONTENT.len() + ERROR.len();
     for cut in 0..end {
-        let mut scan = Scan::new(StreamMeter::new(Endpoint::ChatCompletions, true));
+        let mut scan = Scan::new(StreamMeter::new(Endpoint::ChatCompletions, true), None);
         let mut out = VecDeque::new();
         for chunk in [&stream[..cut], &stream[cut..]] {
             scan.take_in(&Bytes::copy_from_slice(chunk.as_bytes()), &mut out)
@@ -102,7 +106,7 @@ fn whole_events_go_out_before_garbage_and_nothing_of_it() {
     for garbage in ["data: {\"choices\":[{", "data: \u{1}", "<html>"] {
         let stream = format!("{CONTENT}{garbage}\n\n{CONTENT}");
         for cut in 0..stream.len() - CONTENT.len() {
-            let mut scan = Scan::new(StreamMeter::new(Endpoint::ChatCompletions, false));
+            let mut scan = Scan::new(StreamMeter::new(Endpoint::ChatCompletions, false), None);
             let mut out = VecDeque::new();
             let chunks = [&stream[..cut], &stream[cut..]];
             let results = chunks.map(|chunk| {
@@ -117,7 +121,7 @@ fn whole_events_go_out_before_garbage_and_nothing_of_it() {
 
 #[test]
 fn whole_events_go_out_before_one_that_never_ends() {
-    let mut scan = Scan::new(StreamMeter::new(Endpoint::ChatCompletions, false));
+    let mut scan = Scan::new(StreamMeter::new(Endpoint::ChatCompletions, false), None);
     let mut out = VecDeque::new();
     let endless = Bytes::from(format!("{CONTENT}data: {}", "x".repeat(1024 * 1024)));
     scan.take_in(&endless, &mut out).unwrap();
@@ -131,7 +135,7 @@ fn whole_events_go_out_before_one_that_never_ends() {
 
 #[test]
 fn keep_alives_alone_say_nothing_of_the_answer() {
-    let mut scan = Scan::new(StreamMeter::new(Endpoint::Messages, false));
+    let mut scan = Scan::new(StreamMeter::new(Endpoint::Messages, false), None);
     let mut out = VecDeque::new();
     let mut is_meaningful = |chunk: &'static str| {
         scan.take_in(&Bytes::from_static(chunk.as_bytes()), &mut out)
@@ -150,7 +154,7 @@ fn keep_alives_alone_say_nothing_of_the_answer() {
 
 #[test]
 fn an_error_that_lacks_only_its_blank_line_is_left_to_be_told_in_words_of_ours() {
-    let mut scan = Scan::new(StreamMeter::new(Endpoint::ChatCompletions, false));
+    let mut scan = Scan::new(StreamMeter::new(Endpoint::ChatCompletions, false), None);
     let mut out = VecDeque::new();
     let begun = format!("{CONTENT}{}", ERROR.trim_end());
     scan.take_in(&Bytes::from(begun), &mut out).unwrap();
@@ -170,7 +174,9 @@ fn translated(cut: usize) -> String {
         stream_usage: false,
     };
     let meter = StreamMeter::new(Endpoint::ChatCompletions, false);
-    let mut scan = Scan::translated(meter, StreamTranslator::new(&settings));
+    let translator = StreamTranslator::new(&settings);
+    let rewriter = Rewriter::new(Endpoint::Messages, Some(translator), false);
+    let mut scan = Scan::new(meter, rewriter);
     let mut out = VecDeque::new();
     for part in [&CHAT[..cut], &CHAT[cut..]] {
         let chunk = Bytes::copy_from_slice(part.as_bytes());

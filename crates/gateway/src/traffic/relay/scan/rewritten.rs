@@ -1,22 +1,19 @@
-//! An event stream that is written anew in the client's API, event by event.
+//! Reading an event stream that is written anew for its client, event by event.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use keypool_translate::{Failure, StreamTranslator};
 use keypool_wire::{EventKind, OwnError, SseSplitter, StreamError, StreamMeter};
 
+use super::rewriter::Rewriter;
 use super::{ScanError, Scanned, Stop};
 
-/// What keeps a connection alive and means nothing, in every dialect.
-const SIGN_OF_LIFE: &[u8] = b": keep-alive\n\n";
-
-/// What a translated stream is read with.
+/// What such a stream is read with.
 pub(super) struct Reading<'s> {
     pub(super) splitter: &'s mut SseSplitter,
     pub(super) meter: &'s mut StreamMeter,
     pub(super) failure: &'s mut Option<StreamError>,
-    pub(super) translator: &'s mut StreamTranslator,
+    pub(super) rewriter: &'s mut Rewriter,
 }
 
 impl Reading<'_> {
@@ -31,7 +28,7 @@ impl Reading<'_> {
             splitter,
             meter,
             failure,
-            translator,
+            rewriter,
         } = self;
         let mut scanned = Scanned::default();
         let mut stop = None;
@@ -44,7 +41,7 @@ impl Reading<'_> {
             scanned.meaningful |= kind != EventKind::KeepAlive;
             match kind {
                 EventKind::KeepAlive => {
-                    written.extend_from_slice(SIGN_OF_LIFE);
+                    rewriter.keep_alive(&mut written);
                     return;
                 }
                 EventKind::Garbage => {
@@ -59,12 +56,15 @@ impl Reading<'_> {
                 EventKind::Content | EventKind::End => scanned.committing = true,
                 EventKind::Preamble | EventKind::UsageOnly => {}
             }
-            translator.event(event.data, &mut written);
-            if stop.is_none() && translator.has_failed() {
+            rewriter.event(event.data, &mut written);
+            if stop.is_none() && rewriter.has_failed() {
                 // Not what its API sends, though it is JSON.
                 stop = Some(Stop::Garbage);
             }
         });
+        if stop == Some(Stop::Failed) {
+            rewriter.close(&mut written);
+        }
         push(out, written);
         fed?;
         match stop {
@@ -79,7 +79,7 @@ impl Reading<'_> {
             splitter,
             meter,
             failure,
-            translator,
+            rewriter,
         } = self;
         let mut scanned = Scanned::default();
         let mut written = Vec::new();
@@ -90,10 +90,10 @@ impl Reading<'_> {
                 scanned.committing = true;
             }
             EventKind::Content | EventKind::End => {
-                translator.event(event.data, &mut written);
+                rewriter.event(event.data, &mut written);
                 scanned.committing = true;
             }
-            EventKind::UsageOnly => translator.event(event.data, &mut written),
+            EventKind::UsageOnly => rewriter.event(event.data, &mut written),
             EventKind::Preamble | EventKind::KeepAlive | EventKind::Garbage => {}
         });
         push(out, written);
@@ -102,24 +102,16 @@ impl Reading<'_> {
 }
 
 /// Ends the client's stream, if the provider's own words have not done so.
-pub(super) fn complete(translator: &mut StreamTranslator, out: &mut VecDeque<Bytes>) {
-    if !translator.is_over() {
-        let mut written = Vec::new();
-        translator.end(&mut written);
-        push(out, written);
-    }
+pub(super) fn complete(rewriter: &mut Rewriter, out: &mut VecDeque<Bytes>) {
+    let mut written = Vec::new();
+    rewriter.complete(&mut written);
+    push(out, written);
 }
 
 /// Ends the client's stream with an error, unless it has ended before.
-pub(super) fn fail(translator: &mut StreamTranslator, error: &OwnError, out: &mut VecDeque<Bytes>) {
-    let failure = Failure {
-        status: error.status,
-        code: error.code.to_owned(),
-        message: error.message.clone(),
-        request_id: None,
-    };
+pub(super) fn fail(rewriter: &mut Rewriter, error: &OwnError, out: &mut VecDeque<Bytes>) {
     let mut written = Vec::new();
-    translator.fail(&failure, &mut written);
+    rewriter.fail(error, &mut written);
     push(out, written);
 }
 
