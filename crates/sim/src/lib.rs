@@ -2,7 +2,7 @@
 //!
 //! It has two halves. [`model`] is pure: it takes `now`, plain data and a seed, and decides what a
 //! provider would do with a request: its limits, its charging rule, the faults that a script asks
-//! for. [`SimServer`] puts HTTP around it: the Anthropic and the OpenAI API in their own event
+//! for. [`SimServer`] puts HTTP around it: the Anthropic, the OpenAI and the Gemini API in their own event
 //! order, with their ids, headers and error bodies, over HTTP/1.1 and h2c.
 //!
 //! ```no_run

@@ -22,6 +22,7 @@ fn endpoint(dialect: Dialect) -> Endpoint {
     match dialect {
         Dialect::Anthropic => Endpoint::Messages,
         Dialect::OpenAi => Endpoint::ChatCompletions,
+        Dialect::Gemini => Endpoint::GenerateContent,
     }
 }
 
@@ -481,7 +482,7 @@ fn a_thinking_block_is_taken_back_by_its_organisation_only() {
 
 #[test]
 fn the_prompt_cache_is_one_per_workspace_at_anthropic_and_one_per_organisation_at_openai() {
-    for dialect in [Dialect::Anthropic, Dialect::OpenAi] {
+    for dialect in [Dialect::Anthropic, Dialect::OpenAi, Dialect::Gemini] {
         let keys = ["one", "same", "apart", "without"];
         let mut config = SimConfig::empty().with_organisation("org", dialect, &keys, Limits::NONE);
         for (key, workspace) in config.keys.iter_mut().zip(["a", "a", "b"]) {
@@ -497,7 +498,7 @@ fn the_prompt_cache_is_one_per_workspace_at_anthropic_and_one_per_organisation_a
         let reads = keys.map(|key| read(START, key));
         let expected = match dialect {
             Dialect::Anthropic => [0, 4000, 0, 0],
-            Dialect::OpenAi => [0, 4000, 4000, 4000],
+            Dialect::OpenAi | Dialect::Gemini => [0, 4000, 4000, 4000],
         };
         assert_eq!(reads, expected);
         // Each hit gives another five minutes.

@@ -113,6 +113,7 @@ impl Provider {
         match self.dialect() {
             Dialect::Anthropic => Endpoint::Messages,
             Dialect::OpenAi => Endpoint::ChatCompletions,
+            Dialect::Gemini => Endpoint::GenerateContent,
         }
     }
 
@@ -120,6 +121,7 @@ impl Provider {
         match self.dialect() {
             Dialect::Anthropic => keypool_wire::Endpoint::Messages,
             Dialect::OpenAi => keypool_wire::Endpoint::ChatCompletions,
+            Dialect::Gemini => keypool_wire::Endpoint::GenerateContent,
         }
     }
 

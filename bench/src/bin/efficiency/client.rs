@@ -79,7 +79,8 @@ impl Client {
     ) -> anyhow::Result<(StatusCode, Bytes)> {
         let path = match self.dialect {
             Dialect::Anthropic => "/v1/messages",
-            Dialect::OpenAi => "/v1/chat/completions",
+            // No row's limiter is Gemini's.
+            Dialect::OpenAi | Dialect::Gemini => "/v1/chat/completions",
         };
         let mut request =
             Request::post(format!("{}{path}", self.url)).header("content-type", "application/json");
@@ -117,7 +118,7 @@ fn judge(dialect: Dialect, status: StatusCode, body: &[u8], stream: bool) -> Out
     let text = String::from_utf8_lossy(body);
     let end = match dialect {
         Dialect::Anthropic => "event: message_stop",
-        Dialect::OpenAi => "data: [DONE]",
+        Dialect::OpenAi | Dialect::Gemini => "data: [DONE]",
     };
     match status {
         StatusCode::OK if !stream => Outcome::Served,
@@ -145,7 +146,7 @@ fn code_of(body: &[u8]) -> Option<String> {
 pub(crate) const fn model(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Anthropic => "claude-sonnet-4-5",
-        Dialect::OpenAi => "gpt-4o",
+        Dialect::OpenAi | Dialect::Gemini => "gpt-4o",
     }
 }
 

@@ -68,7 +68,7 @@ impl Row {
 pub(crate) const fn provider(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Anthropic => "anthropic",
-        Dialect::OpenAi => "openai",
+        Dialect::OpenAi | Dialect::Gemini => "openai",
     }
 }
 
@@ -76,7 +76,7 @@ pub(crate) const fn provider(dialect: Dialect) -> &'static str {
 pub(crate) fn secrets(dialect: Dialect, count: usize) -> Vec<String> {
     let prefix = match dialect {
         Dialect::Anthropic => "sk-ant-efficiency-key-number",
-        Dialect::OpenAi => "sk-efficiency-key-number",
+        Dialect::OpenAi | Dialect::Gemini => "sk-efficiency-key-number",
     };
     (1..=count)
         .map(|number| format!("{prefix}-{number:04}"))

@@ -184,7 +184,7 @@ impl Scenario {
         let mut limits = Limits::per_minute(requests);
         match self.limiter.dialect() {
             Dialect::Anthropic => limits.input_tokens_per_minute = Some(tokens),
-            Dialect::OpenAi => limits.tokens_per_minute = Some(tokens),
+            Dialect::OpenAi | Dialect::Gemini => limits.tokens_per_minute = Some(tokens),
         }
         limits
     }
@@ -195,7 +195,7 @@ impl Scenario {
         let Quota { requests, tokens } = self.quota();
         let tokens_name = match self.limiter.dialect() {
             Dialect::Anthropic => "inputTokensPerMinute",
-            Dialect::OpenAi => "tokensPerMinute",
+            Dialect::OpenAi | Dialect::Gemini => "tokensPerMinute",
         };
         Some(json!({
             "requestsPerMinute": requests * percent / 100,

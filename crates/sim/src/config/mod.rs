@@ -263,6 +263,12 @@ impl SimConfig {
         Self::empty().with_keys(Dialect::OpenAi, secrets, limits)
     }
 
+    /// Gemini keys, each of a project of its own with these limits.
+    #[must_use]
+    pub fn gemini(secrets: &[&str], limits: Limits) -> Self {
+        Self::empty().with_keys(Dialect::Gemini, secrets, limits)
+    }
+
     /// Adds keys, each of an organisation of its own with these limits.
     #[must_use]
     pub fn with_keys(mut self, dialect: Dialect, secrets: &[&str], limits: Limits) -> Self {

@@ -36,7 +36,7 @@ pub(crate) fn embeddings(request: &Request, facts: &AnswerFacts<'_>) -> Bytes {
     .into()
 }
 
-fn unit_vector(rng: &mut Rng) -> Vec<f32> {
+pub(super) fn unit_vector(rng: &mut Rng) -> Vec<f32> {
     let vector: Vec<f32> = (0..DIMENSIONS).map(|_| rng.f32() - 0.5).collect();
     let length = vector
         .iter()
@@ -52,7 +52,7 @@ fn base64_of(vector: &[f32]) -> String {
     format!("\"{}\"", STANDARD.encode(bytes))
 }
 
-fn list_of(vector: &[f32]) -> String {
+pub(super) fn list_of(vector: &[f32]) -> String {
     let numbers: Vec<String> = vector.iter().map(ToString::to_string).collect();
     format!("[{}]", numbers.join(","))
 }

@@ -1,6 +1,7 @@
 //! Errors as the providers send them: status, type, code and words.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::quota_headers::Header;
@@ -14,13 +15,16 @@ pub struct ProviderError {
     pub status: u16,
     /// `error.type`.
     pub kind: Cow<'static, str>,
-    /// OpenAI's `error.code`; Anthropic's `error.details.error_code`.
+    /// OpenAI's `error.code`; Anthropic's `error.details.error_code`; Gemini's `quotaId` or `reason` in its
+    /// details.
     pub code: Option<Box<str>>,
     /// OpenAI's `error.param`.
     pub param: Option<&'static str>,
     /// `error.message`.
     pub message: String,
-    /// The `retry-after` header, as it is sent.
+    /// The limit that Gemini tells beside the id of a quota.
+    pub quota: Option<NonZeroU32>,
+    /// The `retry-after` header, as it is sent; for Gemini, the seconds in its body.
     pub retry_after: Option<Box<str>>,
     /// The `retry-after-ms` header, as it is sent.
     pub retry_after_ms: Option<u64>,
@@ -40,6 +44,7 @@ impl ProviderError {
             code: None,
             param: None,
             message: message.into(),
+            quota: None,
             retry_after: None,
             retry_after_ms: None,
             quota_headers: true,
@@ -67,9 +72,12 @@ impl ProviderError {
         Duration::try_from_secs_f64(seconds).ok()
     }
 
-    /// The headers that name the wait.
+    /// The headers that name the wait. Gemini has none.
     #[must_use]
-    pub fn headers(&self) -> Vec<Header> {
+    pub fn headers(&self, dialect: Dialect) -> Vec<Header> {
+        if dialect == Dialect::Gemini {
+            return Vec::new();
+        }
         let seconds = self.retry_after.as_deref();
         let seconds = seconds.map(|wait| ("retry-after", wait.to_owned()));
         let millis = self.retry_after_ms;
@@ -101,7 +109,40 @@ impl ProviderError {
                     or_null(self.code.as_deref())
                 )
             }
+            Dialect::Gemini => {
+                let details = self.google_details();
+                let details = if details.is_empty() {
+                    String::new()
+                } else {
+                    format!(r#","details":[{}]"#, details.join(","))
+                };
+                format!(
+                    r#"{{"error":{{"code":{},"message":{message},"status":{kind}{details}}}}}"#,
+                    self.status
+                )
+            }
         }
+    }
+
+    /// What Google adds: which quota is used up or why the request is refused, and when to come back.
+    fn google_details(&self) -> Vec<String> {
+        let type_of = |name| format!(r#""@type":"type.googleapis.com/google.rpc.{name}""#);
+        let code = self.code.as_deref().map(|code| {
+            if !code.contains("Per") {
+                let (kind, reason) = (type_of("ErrorInfo"), json(code));
+                return format!(r#"{{{kind},"reason":{reason},"domain":"googleapis.com"}}"#);
+            }
+            let value = self
+                .quota
+                .map_or_else(String::new, |quota| format!(r#","quotaValue":"{quota}""#));
+            let (kind, id) = (type_of("QuotaFailure"), json(code));
+            format!(r#"{{{kind},"violations":[{{"quotaId":{id}{value}}}]}}"#)
+        });
+        let delay = self.retry_after.as_deref().map(|seconds| {
+            let (kind, delay) = (type_of("RetryInfo"), json(&format!("{seconds}s")));
+            format!(r#"{{{kind},"retryDelay":{delay}}}"#)
+        });
+        code.into_iter().chain(delay).collect()
     }
 }
 
@@ -118,6 +159,15 @@ pub(crate) fn kind_of(dialect: Dialect, status: u16) -> &'static str {
         (Dialect::Anthropic, 504) => "timeout_error",
         (Dialect::Anthropic, 529) => "overloaded_error",
         (Dialect::Anthropic, 500..) => "api_error",
+        (Dialect::Gemini, 401) => "UNAUTHENTICATED",
+        (Dialect::Gemini, 403) => "PERMISSION_DENIED",
+        (Dialect::Gemini, 404) => "NOT_FOUND",
+        (Dialect::Gemini, 409) => "ABORTED",
+        (Dialect::Gemini, 402 | 429) => "RESOURCE_EXHAUSTED",
+        (Dialect::Gemini, 503 | 529) => "UNAVAILABLE",
+        (Dialect::Gemini, 504) => "DEADLINE_EXCEEDED",
+        (Dialect::Gemini, 500..) => "INTERNAL",
+        (Dialect::Gemini, _) => "INVALID_ARGUMENT",
         (Dialect::OpenAi, 429) => "requests",
         (Dialect::OpenAi, 500..) => "server_error",
         _ => "invalid_request_error",
@@ -132,8 +182,19 @@ pub(crate) fn no_credential(dialect: Dialect) -> ProviderError {
             "You didn't provide an API key. You need to provide your API key in an Authorization \
              header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
         }
+        Dialect::Gemini => {
+            let message = "Method doesn't allow unregistered callers (callers without established \
+                           identity). Please use API Key or other form of API consumer identity to call \
+                           this API.";
+            return gemini(403, message);
+        }
     };
     ProviderError::new(401, kind_of(dialect, 401), message)
+}
+
+/// An error of Gemini's whose name follows from its status.
+fn gemini(status: u16, message: impl Into<String>) -> ProviderError {
+    ProviderError::new(status, kind_of(Dialect::Gemini, status), message)
 }
 
 /// Both kinds of credential came at once.
@@ -160,6 +221,9 @@ pub(crate) fn invalid_key(dialect: Dialect, secret: &str, bearer: bool) -> Provi
                 quoted_key(secret)
             );
             ProviderError::new(401, "invalid_request_error", message).code("invalid_api_key")
+        }
+        Dialect::Gemini => {
+            gemini(400, "API key not valid. Please pass a valid API key.").code("API_KEY_INVALID")
         }
     };
     error.quota_headers = false;
@@ -197,6 +261,7 @@ pub(crate) fn forbidden(dialect: Dialect, model: &str) -> ProviderError {
             let message = format!("Project does not have access to model `{model}`");
             ProviderError::new(403, "invalid_request_error", message).code("model_not_found")
         }
+        Dialect::Gemini => gemini(403, "You do not have permission to access the model."),
     }
 }
 
@@ -206,6 +271,9 @@ pub(crate) fn bad_json(dialect: Dialect, error: &serde_json::Error) -> ProviderE
         Dialect::Anthropic => format!("The request body is not valid JSON: {error}"),
         Dialect::OpenAi => {
             format!("We could not parse the JSON body of your request: {error}")
+        }
+        Dialect::Gemini => {
+            return gemini(400, format!("Invalid JSON payload received. {error}"));
         }
     };
     ProviderError::new(400, "invalid_request_error", message)
@@ -220,7 +288,16 @@ pub(crate) fn missing_field(dialect: Dialect, field: &'static str) -> ProviderEr
         (Dialect::OpenAi, _) => error(format!("Missing required parameter: '{field}'."))
             .param(field)
             .code("missing_required_parameter"),
+        (Dialect::Gemini, _) => gemini(400, format!("* {field}: {field} is not specified\n")),
     }
+}
+
+/// A request of Gemini's batch that names another model than the path.
+pub(crate) fn other_model(named: &str) -> ProviderError {
+    gemini(
+        400,
+        format!("* BatchEmbedContentsRequest.requests[0].model: must be {named}\n"),
+    )
 }
 
 /// A conversation without messages.
@@ -237,6 +314,7 @@ pub(crate) fn empty_messages(dialect: Dialect) -> ProviderError {
                 .param("messages")
                 .code("empty_array")
         }
+        Dialect::Gemini => missing_field(dialect, "contents"),
     }
 }
 
@@ -254,6 +332,7 @@ pub(crate) fn max_tokens_too_small(dialect: Dialect) -> ProviderError {
                 .param("max_tokens")
                 .code("integer_below_min_value")
         }
+        Dialect::Gemini => gemini(400, "max_output_tokens must be positive."),
     }
 }
 
@@ -265,6 +344,14 @@ pub(crate) fn unknown_model(dialect: Dialect, model: &str) -> ProviderError {
             let message =
                 format!("The model `{model}` does not exist or you do not have access to it.");
             ProviderError::new(404, "invalid_request_error", message).code("model_not_found")
+        }
+        Dialect::Gemini => {
+            let message = format!(
+                "models/{model} is not found for API version v1beta, or is not supported for \
+                 generateContent. Call ListModels to see the list of available models and their supported \
+                 methods."
+            );
+            gemini(404, message)
         }
     }
 }
@@ -298,6 +385,7 @@ pub(crate) fn growing_too_fast(dialect: Dialect) -> ProviderError {
                            while, then raise it gradually.";
             ProviderError::new(429, "requests", message).code("slow_down")
         }
+        Dialect::Gemini => gemini(429, "Resource has been exhausted (e.g. check quota)."),
     }
 }
 
@@ -309,6 +397,7 @@ pub(crate) fn unknown_path(dialect: Dialect, method: &str, path: &str) -> Provid
             let message = format!("Invalid URL ({method} {path})");
             ProviderError::new(404, "invalid_request_error", message)
         }
+        Dialect::Gemini => gemini(404, "Requested entity was not found."),
     }
 }
 
@@ -322,6 +411,7 @@ pub(crate) fn wrong_method(dialect: Dialect, method: &str, path: &str) -> Provid
             let message = format!("Not allowed to {method} on {path}.");
             ProviderError::new(405, "invalid_request_error", message).code("method_not_supported")
         }
+        Dialect::Gemini => gemini(405, format!("{method} is not allowed at {path}.")),
     }
 }
 
@@ -370,7 +460,8 @@ pub(crate) fn scripted(
     error
 }
 
-/// The error that a stream carries under this code: Anthropic's `error.type`, OpenAI's `error.code`.
+/// The error that a stream carries under this code: Anthropic's `error.type`, OpenAI's `error.code`, Gemini's
+/// `error.status`.
 pub(crate) fn of_code(dialect: Dialect, code: Option<&str>) -> ProviderError {
     match dialect {
         Dialect::Anthropic => {
@@ -400,6 +491,18 @@ pub(crate) fn of_code(dialect: Dialect, code: Option<&str>) -> ProviderError {
             };
             let message = "The server had an error while processing your request.";
             ProviderError::new(status, kind_of(dialect, status), message).code(code)
+        }
+        Dialect::Gemini => {
+            let kind = code.unwrap_or("UNAVAILABLE");
+            let (status, message) = match kind {
+                "UNAVAILABLE" => (503, "The model is overloaded. Please try again later."),
+                "RESOURCE_EXHAUSTED" => (429, "Resource has been exhausted (e.g. check quota)."),
+                "INVALID_ARGUMENT" => (400, "Request contains an invalid argument."),
+                "PERMISSION_DENIED" => (403, "The caller does not have permission"),
+                "DEADLINE_EXCEEDED" => (504, "The request timed out. Please try again."),
+                _ => (500, "An internal error has occurred. Please retry."),
+            };
+            ProviderError::new(status, kind.to_owned(), message)
         }
     }
 }

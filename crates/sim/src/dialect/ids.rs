@@ -105,19 +105,26 @@ impl Ids {
         self.draw("msg_", HEX, 48)
     }
 
+    /// The `responseId` of Gemini.
+    pub(crate) fn gemini_response(&mut self) -> String {
+        self.draw("", BASE62, 22)
+    }
+
     /// `fp_…`, the fingerprint of OpenAI's backend.
     pub(crate) fn fingerprint(&mut self) -> String {
         self.draw("fp_", HEX, 10)
     }
 }
 
-/// The header in which an answer names itself, and the id; drawn from the seed of the verdict.
-pub(crate) fn request_id(dialect: Dialect, seed: u64) -> (&'static str, String) {
+/// The header in which an answer names itself, and the id; drawn from the seed of the verdict. Gemini's answers
+/// have no such header.
+pub(crate) fn request_id(dialect: Dialect, seed: u64) -> (Option<&'static str>, String) {
     // Not from the seed itself, from which the ids in the body are drawn.
     let mut ids = Ids::new(!seed);
     match dialect {
-        Dialect::Anthropic => ("request-id", ids.anthropic_request()),
-        Dialect::OpenAi => ("x-request-id", ids.openai_request()),
+        Dialect::Anthropic => (Some("request-id"), ids.anthropic_request()),
+        Dialect::OpenAi => (Some("x-request-id"), ids.openai_request()),
+        Dialect::Gemini => (None, ids.gemini_response()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How the two providers speak: their paths, requests, answers, streams, errors and headers.
+//! How the providers speak: their paths, requests, answers, streams, errors and headers.
 //!
 //! Everything here is a function of its arguments; ids come from a seed and times from the caller.
 
@@ -6,6 +6,7 @@ pub(crate) mod anthropic;
 pub(crate) mod chat;
 pub(crate) mod embeddings;
 pub(crate) mod errors;
+pub(crate) mod gemini;
 mod header_styles;
 pub(crate) mod ids;
 pub(crate) mod models;
@@ -27,6 +28,8 @@ pub enum Dialect {
     Anthropic,
     /// The OpenAI API: chat completions, responses, embeddings.
     OpenAi,
+    /// Google's Gemini API.
+    Gemini,
 }
 
 /// What a request asks for.
@@ -42,7 +45,15 @@ pub enum Endpoint {
     Responses,
     /// `POST /v1/embeddings`.
     Embeddings,
-    /// `GET /v1/models` and `GET /v1/models/{id}`: free of charge.
+    /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
+    GenerateContent,
+    /// `POST /v1beta/models/{model}:countTokens`: free of charge.
+    CountContentTokens,
+    /// `POST /v1beta/models/{model}:embedContent`.
+    EmbedContent,
+    /// `POST /v1beta/models/{model}:batchEmbedContents`.
+    BatchEmbedContents,
+    /// `GET /v1/models` and `GET /v1/models/{id}`, for Gemini also under `/v1beta`: free of charge.
     Models(Dialect),
 }
 
@@ -53,6 +64,10 @@ impl Endpoint {
         match self {
             Self::Messages | Self::CountTokens => Dialect::Anthropic,
             Self::ChatCompletions | Self::Responses | Self::Embeddings => Dialect::OpenAi,
+            Self::GenerateContent
+            | Self::CountContentTokens
+            | Self::EmbedContent
+            | Self::BatchEmbedContents => Dialect::Gemini,
             Self::Models(dialect) => dialect,
         }
     }
@@ -61,9 +76,24 @@ impl Endpoint {
     #[must_use]
     pub const fn is_inference(self) -> bool {
         match self {
-            Self::Messages | Self::ChatCompletions | Self::Responses | Self::Embeddings => true,
-            Self::CountTokens | Self::Models(_) => false,
+            Self::Messages
+            | Self::ChatCompletions
+            | Self::Responses
+            | Self::Embeddings
+            | Self::GenerateContent
+            | Self::EmbedContent
+            | Self::BatchEmbedContents => true,
+            Self::CountTokens | Self::CountContentTokens | Self::Models(_) => false,
         }
+    }
+
+    /// Whether texts are turned into vectors, so that there is no output.
+    #[must_use]
+    pub const fn embeds(self) -> bool {
+        matches!(
+            self,
+            Self::Embeddings | Self::EmbedContent | Self::BatchEmbedContents
+        )
     }
 }
 

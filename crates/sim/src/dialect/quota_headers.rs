@@ -79,7 +79,7 @@ pub(crate) fn render(
     match (style, dialect) {
         (HeaderStyle::Dialect, Dialect::Anthropic) => anthropic(quota, scaled),
         (HeaderStyle::Dialect, Dialect::OpenAi) => openai(quota, now),
-        (HeaderStyle::None, _) => Vec::new(),
+        (HeaderStyle::None, _) | (HeaderStyle::Dialect, Dialect::Gemini) => Vec::new(),
         (HeaderStyle::Azure, _) => header_styles::azure(quota, now),
         (HeaderStyle::Groq, _) => header_styles::groq(quota, now),
         (HeaderStyle::Together, _) => header_styles::together(quota),

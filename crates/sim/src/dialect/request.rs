@@ -16,12 +16,15 @@ const BYTES_PER_TOKEN: u64 = 4;
 const BREAKPOINTS_MAX: usize = 4;
 
 /// What the simulator needs to know of a request.
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
     /// The model's name; empty where the endpoint takes none.
     pub model: String,
     /// The answer is wanted as a stream of events.
     pub stream: bool,
+    /// The stream is wanted as one JSON array (Gemini, without `alt=sse`).
+    pub as_array: bool,
     /// The most output tokens that the client will take.
     pub max_tokens: Option<u64>,
     /// A chunk with usage is wanted at the end of the stream (OpenAI chat).
@@ -170,6 +173,7 @@ pub(crate) fn read(endpoint: Endpoint, body: &[u8]) -> Result<Request, ProviderE
     Ok(Request {
         model: parsed.model.unwrap_or_default(),
         stream: parsed.stream.unwrap_or(false),
+        as_array: false,
         max_tokens: limit.and_then(|limit| u64::try_from(limit).ok()),
         include_usage: options.include_usage.unwrap_or(false),
         obfuscate: options.include_obfuscation.unwrap_or(true),
@@ -181,7 +185,7 @@ pub(crate) fn read(endpoint: Endpoint, body: &[u8]) -> Result<Request, ProviderE
         input_tokens: tokens(body.len()),
         cache_prefixes: match dialect {
             Dialect::Anthropic => cache_prefixes(body),
-            Dialect::OpenAi => Vec::new(),
+            Dialect::OpenAi | Dialect::Gemini => Vec::new(),
         },
         previous_response: match endpoint {
             Endpoint::Responses => parsed.previous_response_id,
@@ -194,7 +198,7 @@ pub(crate) fn read(endpoint: Endpoint, body: &[u8]) -> Result<Request, ProviderE
     })
 }
 
-fn tokens(bytes: usize) -> u64 {
+pub(crate) fn tokens(bytes: usize) -> u64 {
     (bytes as u64).div_ceil(BYTES_PER_TOKEN).max(1)
 }
 
@@ -221,7 +225,12 @@ fn require(endpoint: Endpoint, body: &Body, limit: Option<i64>) -> Result<(), Pr
         }
         Endpoint::Responses => present(body.input.is_some() || body.prompt.is_some(), "input")?,
         Endpoint::Embeddings => present(body.input.is_some(), "input")?,
-        Endpoint::Models(_) => {}
+        // Gemini's are read elsewhere.
+        Endpoint::GenerateContent
+        | Endpoint::CountContentTokens
+        | Endpoint::EmbedContent
+        | Endpoint::BatchEmbedContents
+        | Endpoint::Models(_) => {}
     }
     if body.messages.as_ref().is_some_and(Vec::is_empty) {
         return Err(errors::empty_messages(dialect));

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::text::AnswerText;
-use super::{AnswerFacts, Endpoint, anthropic, chat, errors, json, responses};
+use super::{AnswerFacts, Dialect, Endpoint, anthropic, chat, errors, gemini, json, responses};
 use crate::model::{ProviderError, Request};
 
 /// One server-sent event, ready to be written.
@@ -65,7 +65,13 @@ impl EventStream {
             Endpoint::Messages => anthropic::frame(facts),
             Endpoint::ChatCompletions => chat::frame(request, facts),
             Endpoint::Responses => responses::frame(request, facts),
-            Endpoint::Embeddings | Endpoint::CountTokens | Endpoint::Models(_) => return None,
+            Endpoint::GenerateContent => gemini::frame(request, facts),
+            Endpoint::Embeddings
+            | Endpoint::CountTokens
+            | Endpoint::CountContentTokens
+            | Endpoint::EmbedContent
+            | Endpoint::BatchEmbedContents
+            | Endpoint::Models(_) => return None,
         };
         Some(Self {
             prologue: frame.prologue.into(),
@@ -132,7 +138,7 @@ pub(crate) fn garbage_event(endpoint: Endpoint) -> Event {
     let name: &[u8] = match endpoint {
         Endpoint::Messages | Endpoint::CountTokens => b"event: content_block_delta\n",
         Endpoint::Responses => b"event: response.output_text.delta\n",
-        Endpoint::ChatCompletions | Endpoint::Embeddings | Endpoint::Models(_) => b"",
+        _ => b"",
     };
     Event::plain([name, b"data: ", GARBAGE, b"\n\n"].concat().into())
 }
@@ -145,6 +151,9 @@ pub(crate) fn error_event(
     sent: u64,
 ) -> Bytes {
     let body = error.body(endpoint.dialect(), request_id);
+    if endpoint.dialect() == Dialect::Gemini {
+        return gemini::event(&body).into();
+    }
     match endpoint {
         Endpoint::Messages | Endpoint::CountTokens => named("error", &body),
         Endpoint::Responses => {
@@ -156,7 +165,7 @@ pub(crate) fn error_event(
             );
             named("error", &data)
         }
-        Endpoint::ChatCompletions | Endpoint::Embeddings | Endpoint::Models(_) => unnamed(&body),
+        _ => unnamed(&body),
     }
 }
 

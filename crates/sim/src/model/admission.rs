@@ -137,17 +137,17 @@ impl Model {
     }
 
     fn planned_output(&mut self, endpoint: Endpoint, request: &Request) -> u64 {
-        if endpoint == Endpoint::Embeddings || !endpoint.is_inference() {
+        if endpoint.embeds() || !endpoint.is_inference() {
             return 0;
         }
         let wanted = self.answer.output_tokens.draw(&mut self.rng);
         wanted.min(request.max_tokens.unwrap_or(u64::MAX))
     }
 
-    /// OpenAI counts a request even if it fails; Anthropic says nothing of the kind.
+    /// OpenAI and Gemini count a request even if it fails; Anthropic says nothing of the kind.
     pub(super) fn charge_failure(&mut self, now: SimTime, ticket: &Ticket) {
         let endpoint = ticket.endpoint;
-        if endpoint.is_inference() && endpoint.dialect() == Dialect::OpenAi {
+        if endpoint.is_inference() && endpoint.dialect() != Dialect::Anthropic {
             let (key, organisation) = self.parties(ticket.key);
             key.meters.charge_refused_request(now);
             organisation

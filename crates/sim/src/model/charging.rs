@@ -3,6 +3,7 @@
 //! Anthropic estimates the input when a request starts and corrects it later, counts output as it is
 //! produced, ignores `max_tokens`, and lets cache reads go free. OpenAI takes
 //! max(`max_tokens`, estimate) when it admits a request and gives nothing back, for cached input either.
+//! Gemini counts input alone.
 //! [`crate::Organisation::cache_reads_count`] turns the rule for cache reads round: Groq speaks OpenAI's
 //! dialect and lets them go free.
 
@@ -55,6 +56,7 @@ impl Tariff {
                 let input = request.input_tokens.saturating_sub(free);
                 Self::openai(endpoint, input, request.max_tokens)
             }
+            Dialect::Gemini => Self::gemini(request.input_tokens),
         }
     }
 
@@ -92,7 +94,7 @@ impl Tariff {
             output: reserved,
             tokens,
         };
-        let least_output = u64::from(endpoint != Endpoint::Embeddings);
+        let least_output = u64::from(!endpoint.embeds());
         Self {
             needed: Cost {
                 output: reserved.max(least_output),
@@ -101,6 +103,22 @@ impl Tariff {
             at_start,
             settlement: Settlement::None,
             live_output: max_tokens.is_none(),
+            live_tokens: false,
+        }
+    }
+
+    fn gemini(input: u64) -> Self {
+        let cost = Cost {
+            requests: 1,
+            input,
+            output: 0,
+            tokens: input,
+        };
+        Self {
+            needed: cost,
+            at_start: cost,
+            settlement: Settlement::None,
+            live_output: false,
             live_tokens: false,
         }
     }

@@ -25,7 +25,10 @@ impl Model {
         match (&verdict.ticket, &verdict.reply) {
             (Some(ticket), Reply::Grant(_)) => self.headers(now, ticket),
             (Some(ticket), Reply::Refusal(error)) => self.refusal_headers(now, ticket, error),
-            (None, Reply::Refusal(error)) => error.headers(),
+            (None, Reply::Refusal(error)) => {
+                // No ticket, so no key: no error of that kind names a wait.
+                error.headers(Dialect::Anthropic)
+            }
             (Some(ticket), Reply::Verbatim { .. }) => self.identity_headers(ticket),
             _ => Vec::new(),
         }
@@ -51,7 +54,7 @@ impl Model {
         if error.quota_headers {
             headers.extend(self.quota_headers(now, ticket));
         }
-        headers.extend(error.headers());
+        headers.extend(error.headers(ticket.endpoint.dialect()));
         headers
     }
 
@@ -70,6 +73,7 @@ impl Model {
                 headers.extend(workspace.map(|workspace| ("openai-project", workspace)));
                 headers.push(("openai-version", "2020-10-01".to_owned()));
             }
+            Dialect::Gemini => {}
         }
         headers
     }

@@ -129,7 +129,7 @@ impl Model {
         self.answer_to(now, endpoint, credential, request.as_ref())
     }
 
-    /// The same for a request that is known to be well-formed and comes with a key as bearer token:
+    /// The same for a request that is known to be well-formed and comes with a key where its API wants it:
     /// the way in for virtual time.
     pub fn ask(
         &mut self,
@@ -141,6 +141,7 @@ impl Model {
         let credential = Credential {
             api_key: None,
             bearer: Some(secret),
+            google: Some(secret),
         };
         self.answer_to(now, endpoint, credential, Ok(request))
     }

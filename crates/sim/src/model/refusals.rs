@@ -1,5 +1,6 @@
 //! The 429 of a limit, in the words of each provider, with a wait that is true.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::meters::Blocked;
@@ -23,6 +24,7 @@ pub(crate) fn limit_reached(now: SimTime, blocked: &Blocked, at: &Context<'_>) -
     let mut error = match at.dialect {
         Dialect::Anthropic => anthropic(blocked, at),
         Dialect::OpenAi => openai(blocked, wait, at),
+        Dialect::Gemini => gemini(blocked, wait, at),
     };
     name_wait(&mut error, wait, at);
     error
@@ -116,6 +118,37 @@ fn openai(blocked: &Blocked, wait: Option<Duration>, at: &Context<'_>) -> Provid
         ),
     };
     with_code(ProviderError::new(429, kind, message))
+}
+
+/// The id of a quota, as Google writes it.
+const fn quota_id(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Requests => "GenerateRequestsPerMinutePerProjectPerModel",
+        Dimension::RequestsPerDay => "GenerateRequestsPerDayPerProjectPerModel",
+        Dimension::InputTokens | Dimension::OutputTokens | Dimension::Tokens => {
+            "GenerateContentInputTokensPerModelPerMinute"
+        }
+        Dimension::TokensPerDay => "GenerateContentInputTokensPerModelPerDay",
+    }
+}
+
+fn gemini(blocked: &Blocked, wait: Option<Duration>, at: &Context<'_>) -> ProviderError {
+    let Some(dimension) = blocked.dimension else {
+        return errors::growing_too_fast(Dialect::Gemini);
+    };
+    let (limit, model) = (blocked.limit, at.model);
+    let retry = wait.map_or_else(String::new, |wait| {
+        format!("\nPlease retry in {}s.", seconds(wait, at.scaled))
+    });
+    let message = format!(
+        "You exceeded your current quota, please check your plan and billing details.\n* Quota exceeded for \
+         metric: generativelanguage.googleapis.com/generate_content_requests, limit: {limit}, model: \
+         {model}{retry}"
+    );
+    let mut error = ProviderError::new(429, "RESOURCE_EXHAUSTED", message);
+    error.code = Some(quota_id(dimension).into());
+    error.quota = u32::try_from(limit).ok().and_then(NonZeroU32::new);
+    error
 }
 
 fn with_code(mut error: ProviderError) -> ProviderError {

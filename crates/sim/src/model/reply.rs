@@ -21,12 +21,17 @@ pub struct Credential<'a> {
     pub api_key: Option<&'a str>,
     /// The token of an `authorization: Bearer` header.
     pub bearer: Option<&'a str>,
+    /// The `x-goog-api-key` header, or the parameter `key` of the query.
+    pub google: Option<&'a str>,
 }
 
 impl<'a> Credential<'a> {
     /// The secret to look up. Anthropic takes either header but refuses both; OpenAI sees only the
-    /// bearer token.
+    /// bearer token, Gemini only its own header.
     pub fn secret(&self, dialect: Dialect) -> Result<&'a str, ProviderError> {
+        if dialect == Dialect::Gemini {
+            return self.google.ok_or_else(|| errors::no_credential(dialect));
+        }
         match (dialect, self.api_key, self.bearer) {
             (Dialect::Anthropic, Some(_), Some(_)) => Err(errors::two_credentials()),
             (Dialect::Anthropic, Some(secret), None) | (_, _, Some(secret)) => Ok(secret),
@@ -176,6 +181,9 @@ pub(crate) fn of_fault(
             let mut error = errors::scripted(dialect, 429, code.as_deref(), None);
             error.retry_after = retry_after.map(Into::into);
             error.quota_headers = !bare;
+            if dialect == Dialect::Gemini && error.retry_after.is_some() && error.code.is_none() {
+                error.code = Some("GenerateRequestsPerMinutePerProjectPerModel".into());
+            }
             Reply::Refusal(error)
         }
         Fault::Status {

@@ -29,6 +29,7 @@ fn endpoint(dialect: Dialect) -> Endpoint {
     match dialect {
         Dialect::Anthropic => Endpoint::Messages,
         Dialect::OpenAi => Endpoint::ChatCompletions,
+        Dialect::Gemini => Endpoint::GenerateContent,
     }
 }
 
@@ -42,6 +43,7 @@ fn send_with(
     let credential = Credential {
         api_key: None,
         bearer: Some(secret),
+        google: Some(secret),
     };
     model.begin(now, endpoint(dialect), credential, &Ok(request))
 }

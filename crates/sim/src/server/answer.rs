@@ -14,7 +14,7 @@ use super::socket::ConnectionControl;
 use crate::Endpoint;
 use crate::dialect::stream::{self, Event, EventStream};
 use crate::dialect::text::AnswerText;
-use crate::dialect::{AnswerFacts, anthropic, chat, embeddings, errors, models, responses};
+use crate::dialect::{AnswerFacts, anthropic, chat, embeddings, errors, gemini, models, responses};
 use crate::model::{Break, BreakKind, Grant, Oddity, ProviderError, Reply, Request};
 
 /// The type of an answer whose type is wrong on purpose.
@@ -143,7 +143,8 @@ impl Writer<'_> {
         let mut head = head;
         head.set("cache-control", "no-cache");
         let body = SimBody::Events(Box::new(body));
-        dressed(head, EVENT_STREAM, body, grant.oddity.as_ref())
+        let content_type = if request.as_array { JSON } else { EVENT_STREAM };
+        dressed(head, content_type, body, grant.oddity.as_ref())
     }
 
     /// The events as an oddity has them.
@@ -177,9 +178,15 @@ impl Writer<'_> {
             Endpoint::ChatCompletions => chat::completion(facts),
             Endpoint::Responses => responses::response(request, facts),
             Endpoint::Embeddings => embeddings::embeddings(request, facts),
+            Endpoint::GenerateContent => gemini::content(facts),
+            Endpoint::CountContentTokens => gemini::token_count(request.input_tokens),
+            Endpoint::EmbedContent => gemini::embeddings(false, request, facts),
+            Endpoint::BatchEmbedContents => gemini::embeddings(true, request, facts),
             Endpoint::Models(dialect) => {
                 let names = in_flight.with_model(|model, _, ticket| model.models(ticket, dialect));
-                match self.path.strip_prefix("/v1/models/") {
+                let of_version =
+                    |version| self.path.strip_prefix(version)?.strip_prefix("/models/");
+                match of_version("/v1").or_else(|| of_version("/v1beta")) {
                     Some(name) => models::entry(dialect, name).into(),
                     None => models::list(dialect, &names.unwrap_or_default()),
                 }

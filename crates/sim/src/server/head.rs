@@ -34,7 +34,9 @@ impl Head {
             headers: HeaderMap::with_capacity(24),
             request_id,
         };
-        head.put(name, head.request_id.clone());
+        if let Some(name) = name {
+            head.put(name, head.request_id.clone());
+        }
         head
     }
 
@@ -91,7 +93,7 @@ impl Head {
         error: &ProviderError,
         in_flight: Option<InFlight>,
     ) -> Response<SimBody> {
-        self.add(error.headers());
+        self.add(error.headers(self.dialect));
         let body = Bytes::from(error.body(self.dialect, &self.request_id));
         self.with_body(error.status, Some(JSON), SimBody::whole(body, in_flight))
     }

@@ -16,7 +16,7 @@ use super::log::ReceivedRequest;
 use super::shared::{InFlight, Shared};
 use super::socket::{ConnectionControl, ConnectionEnd};
 use super::{answer, control};
-use crate::dialect::{errors, request};
+use crate::dialect::{errors, gemini, request};
 use crate::model::{Credential, ProviderError, Reply, Verdict};
 use crate::{Dialect, Endpoint};
 
@@ -56,9 +56,12 @@ async fn serve(
     body: Bytes,
 ) -> Response<SimBody> {
     let arrived = shared.elapsed();
-    let credential = credential(&head.headers);
+    let credential = credential(head);
     if !shared.log.is_off() {
-        let secret = credential.api_key.or(credential.bearer);
+        let secret = credential
+            .api_key
+            .or(credential.bearer)
+            .or(credential.google);
         shared
             .log
             .push(ReceivedRequest::new(arrived, head, body.clone(), secret));
@@ -109,9 +112,9 @@ async fn serve(
 }
 
 /// The credentials in the headers.
-fn credential(headers: &HeaderMap) -> Credential<'_> {
+fn credential(head: &Parts) -> Credential<'_> {
     let text = |name| {
-        headers
+        head.headers
             .get(name)
             .and_then(|value: &http::HeaderValue| value.to_str().ok())
     };
@@ -123,6 +126,10 @@ fn credential(headers: &HeaderMap) -> Credential<'_> {
         api_key: text("x-api-key"),
         // Azure's header; whoever speaks like OpenAI takes it as a bearer token.
         bearer: bearer.or_else(|| text("api-key")),
+        google: text("x-goog-api-key").or_else(|| {
+            let mut parameters = head.uri.query()?.split('&');
+            parameters.find_map(|parameter| parameter.strip_prefix("key="))
+        }),
     }
 }
 
@@ -136,16 +143,29 @@ fn destination(head: &Parts) -> Option<(Method, Endpoint)> {
         "/v1/responses" => (Method::POST, Endpoint::Responses),
         "/v1/embeddings" => (Method::POST, Endpoint::Embeddings),
         _ if path == "/v1/models" || path.starts_with("/v1/models/") => {
-            let anthropic = head.headers.contains_key("anthropic-version");
-            let dialect = if anthropic {
-                Dialect::Anthropic
-            } else {
-                Dialect::OpenAi
-            };
-            (Method::GET, Endpoint::Models(dialect))
+            match gemini::Path::parse(path) {
+                Some(path) => (Method::POST, path.endpoint),
+                None => (Method::GET, Endpoint::Models(lister(&head.headers))),
+            }
         }
+        _ if path == "/v1beta/models" => (Method::GET, Endpoint::Models(Dialect::Gemini)),
+        _ if path.starts_with("/v1beta/models/") => match gemini::Path::parse(path) {
+            Some(path) => (Method::POST, path.endpoint),
+            None => (Method::GET, Endpoint::Models(Dialect::Gemini)),
+        },
         _ => return None,
     })
+}
+
+/// The dialect of who lists models at the path that all share.
+fn lister(headers: &HeaderMap) -> Dialect {
+    if headers.contains_key("anthropic-version") {
+        Dialect::Anthropic
+    } else if headers.contains_key("x-goog-api-key") {
+        Dialect::Gemini
+    } else {
+        Dialect::OpenAi
+    }
 }
 
 /// The dialect of the path, or the one that the client's headers give away.
@@ -159,6 +179,7 @@ fn dialect_of(head: &Parts) -> Dialect {
         {
             Dialect::Anthropic
         }
+        None if head.headers.contains_key("x-goog-api-key") => Dialect::Gemini,
         None => Dialect::OpenAi,
     }
 }
@@ -183,5 +204,8 @@ fn read(
     if endpoint.dialect() == Dialect::Anthropic && !head.headers.contains_key("anthropic-version") {
         return Err(errors::no_version());
     }
-    request::read(endpoint, body)
+    match gemini::Path::parse(head.uri.path()) {
+        Some(path) => gemini::read(&path, head.uri.query(), body),
+        None => request::read(endpoint, body),
+    }
 }

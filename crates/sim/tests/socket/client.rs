@@ -11,14 +11,13 @@ use tokio::net::TcpStream;
 
 pub(crate) const ANTHROPIC: &str = "sk-ant-test";
 pub(crate) const OPENAI: &str = "sk-proj-openai-test";
+pub(crate) const GEMINI: &str = "AIzaSy-gemini-test";
 
 /// One key of each dialect, without limits.
 pub(crate) fn config() -> SimConfig {
-    SimConfig::anthropic(&[ANTHROPIC], Limits::NONE).with_keys(
-        Dialect::OpenAi,
-        &[OPENAI],
-        Limits::NONE,
-    )
+    SimConfig::anthropic(&[ANTHROPIC], Limits::NONE)
+        .with_keys(Dialect::OpenAi, &[OPENAI], Limits::NONE)
+        .with_keys(Dialect::Gemini, &[GEMINI], Limits::NONE)
 }
 
 pub(crate) async fn start(config: SimConfig) -> SimServer {
@@ -178,6 +177,14 @@ pub(crate) const MESSAGE_STREAM: &str = r#"{"model":"claude-test","max_tokens":1
 pub(crate) const CHAT: &str = r#"{"model":"gpt-test","messages":[{"role":"user","content":"hi"}]}"#;
 pub(crate) const CHAT_STREAM: &str =
     r#"{"model":"gpt-test","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+
+pub(crate) const GENERATE: &str = r#"{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}"#;
+
+/// Asks a Gemini model for `method`, which may have a query behind it, with the test key.
+pub(crate) async fn gemini(addr: SocketAddr, method: &str, body: &str) -> Answer {
+    let path = format!("/v1beta/models/gemini-test:{method}");
+    send(addr, "POST", &path, &[("x-goog-api-key", GEMINI)], body).await
+}
 
 /// Sends a Messages request with the test key.
 pub(crate) async fn message(addr: SocketAddr, body: &str) -> Answer {

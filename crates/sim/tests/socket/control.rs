@@ -146,7 +146,7 @@ async fn a_configuration_that_makes_no_sense_does_not_start() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert!(error.to_string().starts_with("keys[2].secret"), "{error}");
+    assert!(error.to_string().starts_with("keys[3].secret"), "{error}");
     let mut stray = config();
     stray.keys[1].organisation = "nobody".to_owned();
     let error = stray.check().unwrap_err();

@@ -5,5 +5,6 @@ mod answers;
 mod client;
 mod control;
 mod faults;
+mod gemini;
 mod oddities;
 mod state;

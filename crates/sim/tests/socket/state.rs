@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::client::{
-    ANTHROPIC, CHAT, MESSAGE, MESSAGE_STREAM, OPENAI, message, openai, send, start,
+    ANTHROPIC, CHAT, GEMINI, GENERATE, MESSAGE, MESSAGE_STREAM, OPENAI, gemini, message, openai,
+    send, start,
 };
 use keypool_sim::model::{Ending, Model, Request};
 use keypool_sim::{Dialect, Endpoint, HeaderStyle, Limits, SimConfig, SimTime};
@@ -186,9 +187,9 @@ async fn the_server_sends_the_headers_that_the_model_renders() {
         HeaderStyle::Groq,
         HeaderStyle::Together,
     ] {
-        for dialect in [Dialect::Anthropic, Dialect::OpenAi] {
+        for dialect in [Dialect::Anthropic, Dialect::OpenAi, Dialect::Gemini] {
             let mut config = SimConfig::empty()
-                .with_keys(dialect, &[ANTHROPIC, OPENAI], limits)
+                .with_keys(dialect, &[ANTHROPIC, OPENAI, GEMINI], limits)
                 .with_headers(style);
             config.keys[0].workspace = Some("space".to_owned());
             config.keys[1].workspace = Some("space".to_owned());
@@ -198,6 +199,7 @@ async fn the_server_sends_the_headers_that_the_model_renders() {
                 let answer = match dialect {
                     Dialect::Anthropic => message(server.addr(), MESSAGE).await,
                     Dialect::OpenAi => openai(server.addr(), "/v1/chat/completions", CHAT).await,
+                    Dialect::Gemini => gemini(server.addr(), "generateContent", GENERATE).await,
                 };
                 assert_eq!(answer.status, expected);
                 let rendered = rendered(&mut model, dialect);
@@ -230,6 +232,7 @@ fn rendered(model: &mut Model, dialect: Dialect) -> Vec<keypool_sim::model::Head
     let (endpoint, secret, body) = match dialect {
         Dialect::Anthropic => (Endpoint::Messages, ANTHROPIC, MESSAGE),
         Dialect::OpenAi => (Endpoint::ChatCompletions, OPENAI, CHAT),
+        Dialect::Gemini => (Endpoint::GenerateContent, GEMINI, GENERATE),
     };
     let now = SimTime::default() + Duration::from_millis(1);
     let request = Request::plain("some-model", body.len().div_ceil(4) as u64, None);
