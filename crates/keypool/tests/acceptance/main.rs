@@ -21,6 +21,7 @@ mod config;
 mod endpoints;
 mod failover;
 mod faults;
+mod gemini;
 mod health;
 mod held_open;
 mod hostile;

@@ -18,7 +18,7 @@ pub(crate) use api::Api;
 pub(crate) use client::{Call, Client};
 pub(crate) use gateway::run_keypool;
 pub(crate) use raw::{End, Raw, RawAnswer, post, post_whole};
-pub(crate) use secrets::{CANARY, anthropic_key, mask, openai_key};
+pub(crate) use secrets::{CANARY, anthropic_key, gemini_key, mask, openai_key};
 pub(crate) use setup::{Setup, guide_example, put};
 pub(crate) use sse::{Event, events};
 pub(crate) use wait::{PATIENCE, eventually};

@@ -15,6 +15,11 @@ pub(crate) fn openai_key(number: usize) -> String {
     format!("sk-proj-{CANARY}-key{number}")
 }
 
+/// The `number`-th key of the simulated Gemini API.
+pub(crate) fn gemini_key(number: usize) -> String {
+    format!("AIza{CANARY}-key{number}")
+}
+
 /// A key as people may see it.
 pub(crate) fn mask(secret: &str) -> String {
     format!("{}****{}", &secret[..4], &secret[secret.len() - 4..])

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::gateway::{DRAIN, Gateway, Refused};
-use super::secrets::{CANARY, anthropic_key, openai_key};
+use super::secrets::{CANARY, anthropic_key, gemini_key, openai_key};
 use super::world::{Clock, World};
 
 /// New Year 2027, 00:00 UTC: where clocks that are moved by hand stand at first.
@@ -35,6 +35,16 @@ impl Setup {
     /// A pool of this many OpenAI keys.
     pub(crate) fn openai(keys: usize) -> Self {
         Self::empty().with_provider("openai", keys)
+    }
+
+    /// A pool of this many Gemini keys.
+    pub(crate) fn gemini(keys: usize) -> Self {
+        Self::empty().with_provider("gemini", keys)
+    }
+
+    /// A pool of this many keys of each of the three providers whose APIs differ.
+    pub(crate) fn all(keys: usize) -> Self {
+        Self::both(keys).with_provider("gemini", keys)
     }
 
     /// A pool of this many keys of both providers.
@@ -70,10 +80,10 @@ impl Setup {
 
     /// Keys which the simulated provider knows, whatever the configuration says.
     pub(crate) fn with_sim_keys(mut self, name: &str, keys: usize) -> Self {
-        let dialect = if name == "openai" {
-            Dialect::OpenAi
-        } else {
-            Dialect::Anthropic
+        let dialect = match name {
+            "openai" => Dialect::OpenAi,
+            "gemini" => Dialect::Gemini,
+            _ => Dialect::Anthropic,
         };
         for number in 1..=keys {
             let secret = key_of(name, number);
@@ -305,17 +315,17 @@ fn put_if_absent(into: &mut Value, pointer: &str, value: Value) {
 }
 
 fn base_url(provider: &str, sim: &str) -> String {
-    if provider == "anthropic" {
-        sim.to_owned()
-    } else {
-        format!("{sim}/v1")
+    match provider {
+        "anthropic" => sim.to_owned(),
+        "gemini" => format!("{sim}/v1beta"),
+        _ => format!("{sim}/v1"),
     }
 }
 
 fn key_of(provider: &str, number: usize) -> String {
-    if provider == "openai" {
-        openai_key(number)
-    } else {
-        anthropic_key(number)
+    match provider {
+        "openai" => openai_key(number),
+        "gemini" => gemini_key(number),
+        _ => anthropic_key(number),
     }
 }

@@ -20,8 +20,16 @@ impl Event {
 
 /// Takes the first whole event off the front of `buffer`.
 pub(crate) fn take_event(buffer: &mut Vec<u8>) -> Option<Event> {
-    let end = buffer.windows(2).position(|two| two == b"\n\n")?;
-    let block: Vec<u8> = buffer.drain(..end + 2).collect();
+    // Google ends its lines with CRLF.
+    let ends: [&[u8]; 2] = [b"\n\n", b"\n\r\n"];
+    let found = ends.iter().filter_map(|end| {
+        let at = buffer
+            .windows(end.len())
+            .position(|window| window == *end)?;
+        Some(at + end.len())
+    });
+    let end = found.min()?;
+    let block: Vec<u8> = buffer.drain(..end).collect();
     Some(parse(&String::from_utf8(block).unwrap()))
 }
 
