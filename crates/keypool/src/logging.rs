@@ -55,6 +55,15 @@ pub fn start(format: LogFormat, level: LogLevel) -> Result<(), SetGlobalDefaultE
     tracing::subscriber::set_global_default(subscriber(format, level, std::io::stderr))
 }
 
+/// Starts logging to a file, to whose end it is added, for the rest of the process.
+pub fn start_in_file(
+    file: std::fs::File,
+    format: LogFormat,
+    level: LogLevel,
+) -> Result<(), SetGlobalDefaultError> {
+    tracing::subscriber::set_global_default(subscriber(format, level, std::sync::Mutex::new(file)))
+}
+
 fn subscriber<W>(format: LogFormat, level: LogLevel, writer: W) -> impl tracing::Subscriber
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,

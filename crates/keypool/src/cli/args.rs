@@ -1,5 +1,7 @@
 //! What can be typed.
 
+mod setup;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -9,6 +11,7 @@ use clap_complete::Shell;
 
 use crate::demo::DemoArgs;
 use crate::logging::{LogFormat, LogLevel};
+pub(super) use setup::{ClientArgs, CodeArgs, EnvArgs, ImportArgs, InitArgs};
 
 /// The strategies, as the admin API names them.
 const STRATEGIES: [&str; 5] = [
@@ -31,12 +34,21 @@ pub(super) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Write a configuration: finds the providers' keys in the environment, asks, and writes references to
+    /// them, never a key.
+    Init(InitArgs),
+    /// Write a configuration that does what one of claude-code-router does, and say what it leaves out.
+    ImportCcr(ImportArgs),
     /// Run the gateway.
     Serve(ServeArgs),
     /// Check the configuration without starting.
     Check(ConfigArgs),
     /// Print the JSON Schema of the configuration.
     Schema,
+    /// Print the variables by which clients find the gateway: eval "$(keypool env)".
+    Env(EnvArgs),
+    /// Run Claude Code, or another coding agent, through the gateway; starts one if none answers.
+    Code(CodeArgs),
     /// See everything at work in half a minute, with no real key.
     Demo(DemoArgs),
     /// Run the simulator of providers alone.

@@ -21,6 +21,9 @@ use crate::config::Endpoint;
 /// How long an answer may take; an operator waits for it.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
+/// How long a gateway may take to say that it is there.
+const PRESENCE_TIME: Duration = Duration::from_secs(5);
+
 /// Largest answer that is read: 100,000 keys fit.
 const ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
@@ -45,6 +48,43 @@ pub(super) fn call(
             format!("no gateway answers at {url}; is `keypool serve` running there?")
         })?;
     read_answer(status, &body, endpoint)
+}
+
+/// Who is at an address.
+pub(super) enum Presence {
+    /// A gateway that takes the key.
+    Serves,
+    /// A gateway that does not.
+    Refuses,
+    /// Nobody listens.
+    Nobody,
+}
+
+/// Looks whether a gateway is at an address and takes a client's key.
+pub(super) fn look_for(url: &str, key: &str) -> anyhow::Result<Presence> {
+    let endpoint = Endpoint {
+        url: url.to_owned(),
+        token: Some(Secret::new(key)),
+    };
+    let request = request(&endpoint, Method::GET, "/v1/models", None)?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    let answer = runtime
+        .block_on(async { tokio::time::timeout(PRESENCE_TIME, client().request(request)).await });
+    match answer {
+        Err(_) => bail!("{url} does not answer"),
+        Ok(Err(error)) if error.is_connect() => Ok(Presence::Nobody),
+        Ok(Err(error)) => {
+            Err(anyhow::Error::new(error)).with_context(|| format!("{url} is no gateway"))
+        }
+        Ok(Ok(answer)) => match answer.status() {
+            StatusCode::OK => Ok(Presence::Serves),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(Presence::Refuses),
+            status => bail!("{url} answers with status {status} and is no keypool gateway"),
+        },
+    }
 }
 
 /// Sends one request and hands its answer on as it comes, until it ends or `end` has come.

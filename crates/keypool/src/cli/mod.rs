@@ -3,11 +3,18 @@
 mod args;
 mod check;
 mod client;
+mod clients;
+mod code;
+mod env;
+mod import_ccr;
+mod init;
 mod keys;
+mod new_file;
 pub(crate) mod output;
 mod plan;
 mod remote;
 mod serve;
+mod shell;
 mod signals;
 mod sim;
 mod status;
@@ -44,7 +51,7 @@ const ENVIRONMENT: Environment<'static> = &|name| std::env::var(name).ok();
 #[must_use]
 pub fn run() -> ExitCode {
     match run_command(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             output::complain(&format!("keypool: {failure}"));
             failure.exit_code()
@@ -52,8 +59,12 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn run_command(command: Command) -> Result<(), Failure> {
+fn run_command(command: Command) -> Result<ExitCode, Failure> {
     match command {
+        Command::Init(args) => init::init(&args),
+        Command::ImportCcr(args) => import_ccr::import(&args),
+        Command::Env(args) => env::env(&args),
+        Command::Code(args) => return code::code(&args),
         Command::Serve(args) => serve::serve(&args),
         Command::Check(args) => check::check(&args),
         Command::Schema => {
@@ -74,7 +85,8 @@ fn run_command(command: Command) -> Result<(), Failure> {
             output::print(&String::from_utf8_lossy(&script));
             Ok(())
         }
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 impl Failure {

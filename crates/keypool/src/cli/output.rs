@@ -18,6 +18,14 @@ pub(super) fn complain(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
+/// Asks on standard error: the cursor stays behind the question.
+pub(super) fn ask(question: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = err
+        .write_all(question.as_bytes())
+        .and_then(|()| err.flush());
+}
+
 /// Whether standard output takes colours.
 pub(crate) fn takes_colours() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -152,6 +152,24 @@ impl Node {
         }
     }
 
+    /// The value without its places.
+    #[must_use]
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value;
+        match &self.value {
+            NodeValue::Null => Value::Null,
+            NodeValue::Bool(flag) => Value::Bool(*flag),
+            NodeValue::Number(number) => Value::Number(number.clone()),
+            NodeValue::String(text) => Value::String(text.clone()),
+            NodeValue::Array(elements) => elements.iter().map(Self::to_json).collect(),
+            NodeValue::Object(members) => {
+                let members = members.iter();
+                let members = members.map(|member| (member.name.clone(), member.value.to_json()));
+                Value::Object(members.collect())
+            }
+        }
+    }
+
     fn child(&self, segment: &Segment) -> Option<&Self> {
         match (segment, &self.value) {
             (Segment::Index(index), NodeValue::Array(elements)) => elements.get(*index),

@@ -90,6 +90,11 @@ pub(super) fn read_tree(path: &Path) -> Result<Node, LoadError> {
     })
 }
 
+/// Reads a file in JSON5 that is no configuration of keypool's.
+pub fn read_json5(path: &Path) -> Result<serde_json::Value, LoadError> {
+    Ok(read_tree(path)?.to_json())
+}
+
 fn read(path: &Path) -> Result<String, LoadError> {
     let unreadable = |reason: String| LoadError::Unreadable {
         path: path.to_owned(),

@@ -27,10 +27,10 @@ mod tests;
 
 pub use document::Position;
 pub use file::LogLevel;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, read_json5};
 pub use locate::locate;
 pub use path::{FieldPath, Segment};
 pub use problem::{LoadError, Problem};
 pub use references::Environment;
-pub use remote::{Endpoint, endpoint};
+pub use remote::{ClientSide, Endpoint, client_side, endpoint};
 pub use schema::schema;

@@ -52,7 +52,7 @@ impl fmt::Display for Problem {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// No file is at any of the usual places.
-    #[error("no configuration found; looked at:{}", listed(.0))]
+    #[error("no configuration found; looked at:{}\n`keypool init` writes one", listed(.0))]
     NotFound(Vec<String>),
     /// The file cannot be read.
     #[error("{}: cannot be read: {reason}", path.display())]

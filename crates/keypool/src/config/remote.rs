@@ -1,5 +1,5 @@
-//! Where the running gateway is, for commands that talk to it. Read leniently: such a command must work in a
-//! shell that has none of the providers' keys in its environment.
+//! Where the running gateway is, for commands that talk to it or send others there. Read leniently: such a
+//! command must work in a shell that has none of the providers' keys in its environment.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::addresses::parse_host;
 use super::document::{Node, NodeValue};
 use super::load::read_tree;
 use super::path::FieldPath;
-use super::problem::LoadError;
+use super::problem::{LoadError, Problem};
 use super::references::{Environment, Reference};
 
 /// The gateway's default port.
@@ -57,6 +57,81 @@ pub fn endpoint(path: &Path, environment: Environment<'_>) -> Result<Endpoint, L
         url: format!("http://{address}"),
         token,
     })
+}
+
+/// How clients reach the gateway that a configuration file describes.
+#[derive(Debug)]
+pub struct ClientSide {
+    /// Base URL, without a slash at its end; `None` where the port is any free one.
+    pub url: Option<String>,
+    /// The key that clients present, if the gateway has one of its own; or why it cannot be had, which does not
+    /// matter to who has another.
+    pub key: Result<Option<Secret>, LoadError>,
+    /// Clients may also come with a tenant's key, and must where there is no key of the gateway's own.
+    pub has_tenants: bool,
+    /// The environment variables from which the file takes secrets.
+    pub variables: Vec<String>,
+}
+
+/// What a client of the gateway needs to know.
+pub fn client_side(path: &Path, environment: Environment<'_>) -> Result<ClientSide, LoadError> {
+    let root = read_tree(path)?;
+    let host = host(&root, &["HOST"]).unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let port = port(&root, &["PORT"]).unwrap_or(DEFAULT_PORT);
+    let address = SocketAddr::new(reachable(host), port);
+    let tenants = root.get(&FieldPath::of(&["Tenants"]));
+    let mut variables = Vec::new();
+    collect_variables(&root, &mut variables);
+    Ok(ClientSide {
+        url: (port != 0).then(|| format!("http://{address}")),
+        key: client_key(&root, path, environment),
+        has_tenants: tenants
+            .is_some_and(|node| matches!(&node.value, NodeValue::Array(list) if !list.is_empty())),
+        variables,
+    })
+}
+
+fn client_key(
+    root: &Node,
+    path: &Path,
+    environment: Environment<'_>,
+) -> Result<Option<Secret>, LoadError> {
+    let field = FieldPath::of(&["APIKEY"]);
+    let Some(text) = root.get(&field).and_then(Node::as_str) else {
+        return Ok(None);
+    };
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let resolved = Reference::parse(text)
+        .and_then(|reference| reference.resolve(environment, directory, &mut Vec::new()));
+    match resolved {
+        Ok(key) => Ok(Some(Secret::new(key))),
+        Err(reason) => Err(LoadError::Invalid {
+            path: path.to_owned(),
+            problems: vec![Problem::new(root.locate(&field), field, reason)],
+        }),
+    }
+}
+
+fn collect_variables(node: &Node, names: &mut Vec<String>) {
+    match &node.value {
+        NodeValue::String(text) => {
+            if let Ok(Reference::Variable(name)) = Reference::parse(text) {
+                names.push(name.to_owned());
+            }
+        }
+        NodeValue::Array(elements) => {
+            for element in elements {
+                collect_variables(element, names);
+            }
+        }
+        NodeValue::Object(members) => {
+            let is_address = |name: &str| matches!(name, "api_base_url" | "baseUrl");
+            for member in members.iter().filter(|member| !is_address(&member.name)) {
+                collect_variables(&member.value, names);
+            }
+        }
+        NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) => {}
+    }
 }
 
 fn host(root: &Node, fields: &[&str]) -> Option<IpAddr> {
