@@ -1,9 +1,12 @@
 """What the official Anthropic SDK must be able to do."""
 
+import asyncio
+import json
 import time
 import unittest
 
 import anthropic
+from simulator import PIXEL
 
 HELLO = [{"role": "user", "content": "Say hello."}]
 
@@ -72,6 +75,110 @@ class Checks(unittest.TestCase):
             self.client.messages.create(**{**self.ask, "messages": []})
 
 
+class ScriptedChecks(unittest.TestCase):
+    """Holds for any server with a simulator behind it, or that is one."""
+
+    endpoint = None
+
+    def setUp(self):
+        self.client = self.endpoint.anthropic()
+        self.model = self.endpoint.anthropic_model
+        self.ask = {"model": self.model, "max_tokens": 64, "messages": HELLO}
+        self.simulator = self.endpoint.simulator
+        self.simulator.reset()
+        self.addCleanup(self.simulator.reset)
+
+    def call_the_tool(self, streamed):
+        self.simulator.call_the_tool(self.endpoint.provider_api(self.model, "messages"), streamed)
+        schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+        return {**self.ask, "tools": [{"name": "weather", "input_schema": schema}]}
+
+    def test_a_tool_is_called_and_its_result_goes_to_the_provider(self):
+        ask = self.call_the_tool(streamed=False)
+        message = self.client.messages.create(**ask)
+        self.assertEqual(message.stop_reason, "tool_use")
+        call = message.content[0]
+        self.assertEqual((call.name, call.input), ("weather", {"city": "Rome"}))
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": "It is 21 degrees."}
+        ask["messages"] = [
+            *HELLO,
+            {"role": "assistant", "content": message.content},
+            {"role": "user", "content": [result]},
+        ]
+        self.assertEqual(self.client.messages.create(**ask).stop_reason, "end_turn")
+        self.assertIn("It is 21 degrees.", self.simulator.last_body())
+        self.assertIn(call.id, self.simulator.last_body())
+
+    def test_a_streamed_call_is_put_together(self):
+        with self.client.messages.stream(**self.call_the_tool(streamed=True)) as stream:
+            message = stream.get_final_message()
+        self.assertEqual(message.stop_reason, "tool_use")
+        self.assertEqual(message.content[0].input, {"city": "Rome"})
+
+    def test_a_picture_reaches_the_provider(self):
+        source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
+        content = [{"type": "image", "source": source}, {"type": "text", "text": "What is it?"}]
+        self.client.messages.create(**{**self.ask, "messages": [{"role": "user", "content": content}]})
+        self.assertIn(PIXEL, self.simulator.last_body())
+
+    def test_structured_output_is_asked_for_and_read(self):
+        self.simulator.say('{"city": "Rome"}')
+        schema = {
+            "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"],
+            "additionalProperties": False,
+        }
+        config = {"format": {"type": "json_schema", "schema": schema}}
+        message = self.client.messages.create(**self.ask, output_config=config)
+        self.assertEqual(json.loads(message.content[0].text), {"city": "Rome"})
+        self.assertIn("json_schema", self.simulator.last_body())
+
+    def test_the_provider_sees_a_client_leave_in_the_middle_of_a_stream(self):
+        self.simulator.script({"fault": {"kind": "slow-events", "delayMs": 300}})
+        with self.client.messages.stream(**self.ask) as stream:
+            next(iter(stream.text_stream))
+        self.assertTrue(self.simulator.saw_the_client_leave())
+
+    def test_the_provider_sees_a_client_leave_before_an_answer(self):
+        self.simulator.script({"fault": {"kind": "slow-head", "delayMs": 20000}})
+
+        async def ask():
+            async with self.endpoint.anthropic(asynchronous=True) as client:
+                await asyncio.wait_for(client.messages.create(**self.ask), 0.5)
+
+        with self.assertRaises(asyncio.TimeoutError):
+            asyncio.run(ask())
+        self.assertTrue(self.simulator.saw_the_client_leave())
+
+
+class GatewayChecks(unittest.TestCase):
+    """Holds for a gateway before a simulator that is told to fail."""
+
+    endpoint = None
+
+    def setUp(self):
+        # One try: what is cured is cured by the gateway.
+        self.client = self.endpoint.anthropic()
+        self.ask = {"model": self.endpoint.anthropic_model, "max_tokens": 64, "messages": HELLO}
+        self.simulator = self.endpoint.simulator
+        self.addCleanup(self.simulator.reset)
+
+    def test_a_limit_that_passes_soon_is_waited_for(self):
+        self.simulator.script({"requests": 2, "fault": {"kind": "rate-limited", "retryAfter": "1"}})
+        started = time.monotonic()
+        self.assertEqual(self.client.messages.create(**self.ask).type, "message")
+        self.assertGreaterEqual(time.monotonic() - started, 0.9)
+
+    def test_a_broken_connection_is_cured_by_another_key(self):
+        self.simulator.script({"requests": 1, "fault": {"kind": "reset-before-head"}})
+        self.assertEqual(self.client.messages.create(**self.ask).type, "message")
+
+    def test_a_wrong_key_is_not_tried_again(self):
+        client = self.endpoint.anthropic(key="sk-ant-no-such-key", retries=2)
+        with self.assertRaises(anthropic.AuthenticationError) as caught:
+            client.messages.create(**self.ask)
+        self.assertEqual(caught.exception.response.headers["x-should-retry"], "false")
+
+
 class FaultChecks(unittest.TestCase):
     """Holds for a simulator that is asked directly and told to fail."""
 
@@ -87,7 +194,7 @@ class FaultChecks(unittest.TestCase):
         self.addCleanup(self.script)
 
     def script(self, *windows):
-        self.endpoint.script(self.endpoint.anthropic_key, *windows)
+        self.endpoint.simulator.script(*windows)
 
     def raised(self, fault):
         self.script({"fault": fault})
@@ -125,6 +232,12 @@ class FaultChecks(unittest.TestCase):
         message = self.endpoint.anthropic(retries=2).messages.create(**self.ask)
         self.assertEqual(message.type, "message")
         self.assertGreaterEqual(time.monotonic() - started, 1.0)
+
+    def test_what_shall_not_be_tried_again_is_not(self):
+        fault = {"kind": "verbatim", "status": 429, "headers": [["x-should-retry", "false"]], "body": "{}"}
+        self.script({"requests": 1, "fault": fault})
+        with self.assertRaises(anthropic.RateLimitError):
+            self.endpoint.anthropic(retries=2).messages.create(**self.ask)
 
     def test_an_error_event_breaks_the_stream(self):
         for events in (0, 5):

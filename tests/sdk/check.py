@@ -1,7 +1,8 @@
 """Runs the checks of both SDKs against one server.
 
-Through a gateway only what every server must do is checked. With --control-url, the address of a
-simulator that is asked directly, the SDKs' answers to faults are checked as well.
+Of any server only what every server must do is checked. With --control-url, the address of a simulator, more
+is: what the provider is sent and told to answer, and, where no gateway stands between (--gateway), how the SDKs
+take its faults.
 """
 
 import sys
@@ -17,6 +18,10 @@ def main() -> int:
     endpoint.isolate()
     cases = [anthropic_checks.Checks, openai_checks.Checks]
     if target.control_url:
+        cases += [anthropic_checks.ScriptedChecks, openai_checks.ScriptedChecks]
+    if target.control_url and target.gateway:
+        cases += [anthropic_checks.GatewayChecks, openai_checks.GatewayChecks]
+    elif target.control_url:
         cases += [anthropic_checks.FaultChecks, openai_checks.FaultChecks]
     suite = unittest.TestSuite()
     for case in cases:

@@ -1,13 +1,12 @@
 """Where the checks send their requests, and as whom: arguments, or the environment."""
 
 import argparse
-import json
 import os
-import urllib.request
 from dataclasses import dataclass
 
 import anthropic
 import openai
+from simulator import Simulator
 
 
 @dataclass(frozen=True)
@@ -21,25 +20,41 @@ class Endpoint:
     anthropic_model: str
     openai_model: str
     embedding_model: str
-    # The simulator's own address when it is checked directly, so that faults can be scripted.
+    # The address of a simulator that is checked, or stands behind the gateway that is.
     control_url: str | None
+    # Whether a gateway is checked.
+    gateway: bool
 
-    def anthropic(self, key: str | None = None, retries: int = 0) -> anthropic.Anthropic:
+    def anthropic(
+        self, key: str | None = None, retries: int = 0, asynchronous: bool = False
+    ) -> anthropic.Anthropic | anthropic.AsyncAnthropic:
         """A client of the Messages API."""
-        return anthropic.Anthropic(
+        kind = anthropic.AsyncAnthropic if asynchronous else anthropic.Anthropic
+        return kind(
             api_key=key or self.anthropic_key, base_url=self.anthropic_url, max_retries=retries
         )
 
-    def openai(self, key: str | None = None, retries: int = 0) -> openai.OpenAI:
+    def openai(
+        self, key: str | None = None, retries: int = 0, asynchronous: bool = False
+    ) -> openai.OpenAI | openai.AsyncOpenAI:
         """A client of the OpenAI API."""
-        return openai.OpenAI(
+        kind = openai.AsyncOpenAI if asynchronous else openai.OpenAI
+        return kind(
             api_key=key or self.openai_key, base_url=self.openai_url, max_retries=retries
         )
 
-    def script(self, key: str, *windows: dict) -> None:
-        """Replaces the faults of one key in the simulator."""
-        body = json.dumps({"key": key, "faults": list(windows)}).encode()
-        urllib.request.urlopen(f"{self.control_url}/__sim/faults", data=body).close()
+    @property
+    def simulator(self) -> Simulator:
+        """The simulator's control."""
+        return Simulator(self.control_url)
+
+    def provider_api(self, model: str, own: str) -> str:
+        """The API in which the provider of a model is asked by a client of the same or another."""
+        if model.startswith("anthropic,"):
+            return "messages"
+        if model.startswith("openai,") and own == "messages":
+            return "chat"
+        return own
 
 
 def parse() -> Endpoint:
@@ -58,6 +73,7 @@ def parse() -> Endpoint:
     option("--openai-model", "KEYPOOL_SDK_OPENAI_MODEL", "gpt-4o")
     option("--embedding-model", "KEYPOOL_SDK_EMBEDDING_MODEL", "text-embedding-3-small")
     parser.add_argument("--control-url", default=os.environ.get("KEYPOOL_SDK_CONTROL_URL"))
+    parser.add_argument("--gateway", action="store_true", help="a gateway stands before the simulator")
     return Endpoint(**vars(parser.parse_args()))
 
 

@@ -1,9 +1,12 @@
 """What the official OpenAI SDK must be able to do."""
 
+import asyncio
+import json
 import time
 import unittest
 
 import openai
+from simulator import PIXEL
 
 HELLO = [{"role": "user", "content": "Say hello."}]
 
@@ -99,6 +102,130 @@ class Checks(unittest.TestCase):
             self.client.chat.completions.create(**{**self.ask, "messages": []})
 
 
+PARAMETERS = {
+    "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False,
+}
+
+
+class ScriptedChecks(unittest.TestCase):
+    """Holds for any server with a simulator behind it, or that is one."""
+
+    endpoint = None
+
+    def setUp(self):
+        self.client = self.endpoint.openai()
+        self.model = self.endpoint.openai_model
+        self.ask = {"model": self.model, "messages": HELLO}
+        self.simulator = self.endpoint.simulator
+        self.simulator.reset()
+        self.addCleanup(self.simulator.reset)
+
+    def call_the_tool(self, own, streamed):
+        self.simulator.call_the_tool(self.endpoint.provider_api(self.model, own), streamed)
+
+    def test_a_tool_is_called_and_its_result_goes_to_the_provider(self):
+        tools = [{"type": "function", "function": {"name": "weather", "parameters": PARAMETERS}}]
+        self.call_the_tool("chat", streamed=False)
+        choice = self.client.chat.completions.create(**self.ask, tools=tools).choices[0]
+        self.assertEqual(choice.finish_reason, "tool_calls")
+        call = choice.message.tool_calls[0]
+        self.assertEqual(call.function.name, "weather")
+        self.assertEqual(json.loads(call.function.arguments), {"city": "Rome"})
+        result = {"role": "tool", "tool_call_id": call.id, "content": "It is 21 degrees."}
+        after = self.client.chat.completions.create(
+            model=self.model, tools=tools, messages=[*HELLO, choice.message, result]
+        )
+        self.assertEqual(after.choices[0].finish_reason, "stop")
+        self.assertIn("It is 21 degrees.", self.simulator.last_body())
+        self.assertIn(call.id, self.simulator.last_body())
+
+    def test_a_streamed_call_is_put_together(self):
+        # The helper of streams wants strict tools.
+        function = {"name": "weather", "parameters": PARAMETERS, "strict": True}
+        self.call_the_tool("chat", streamed=True)
+        tools = [{"type": "function", "function": function}]
+        with self.client.chat.completions.stream(**self.ask, tools=tools) as stream:
+            completion = stream.get_final_completion()
+        call = completion.choices[0].message.tool_calls[0]
+        self.assertEqual(json.loads(call.function.arguments), {"city": "Rome"})
+
+    def test_a_response_calls_a_tool_plain_and_streamed(self):
+        tools = [{"type": "function", "name": "weather", "parameters": PARAMETERS, "strict": True}]
+        ask = {"model": self.model, "input": "Weather?", "tools": tools}
+        self.call_the_tool("responses", streamed=False)
+        plain = self.client.responses.create(**ask)
+        self.call_the_tool("responses", streamed=True)
+        with self.client.responses.stream(**ask) as stream:
+            streamed = stream.get_final_response()
+        for response in (plain, streamed):
+            self.assertEqual(response.output[0].type, "function_call")
+            self.assertEqual(json.loads(response.output[0].arguments), {"city": "Rome"})
+
+    def test_a_picture_reaches_the_provider(self):
+        url = {"url": f"data:image/png;base64,{PIXEL}"}
+        content = [{"type": "image_url", "image_url": url}, {"type": "text", "text": "What is it?"}]
+        messages = [{"role": "user", "content": content}]
+        self.client.chat.completions.create(model=self.model, messages=messages)
+        self.assertIn(PIXEL, self.simulator.last_body())
+
+    def test_structured_output_is_asked_for_and_read(self):
+        self.simulator.say('{"city": "Rome"}')
+        schema = {"name": "place", "strict": True, "schema": PARAMETERS}
+        completion = self.client.chat.completions.create(
+            **self.ask, response_format={"type": "json_schema", "json_schema": schema}
+        )
+        self.assertEqual(json.loads(completion.choices[0].message.content), {"city": "Rome"})
+        self.assertIn("json_schema", self.simulator.last_body())
+
+    def test_the_provider_sees_a_client_leave_in_the_middle_of_a_stream(self):
+        self.simulator.script({"fault": {"kind": "slow-events", "delayMs": 300}})
+        with self.client.chat.completions.create(**self.ask, stream=True) as stream:
+            for chunk in stream:
+                if chunk.choices[0].delta.content:
+                    break
+        self.assertTrue(self.simulator.saw_the_client_leave())
+
+    def test_the_provider_sees_a_client_leave_before_an_answer(self):
+        self.simulator.script({"fault": {"kind": "slow-head", "delayMs": 20000}})
+
+        async def ask():
+            async with self.endpoint.openai(asynchronous=True) as client:
+                await asyncio.wait_for(client.responses.create(model=self.model, input="Hello."), 0.5)
+
+        with self.assertRaises(asyncio.TimeoutError):
+            asyncio.run(ask())
+        self.assertTrue(self.simulator.saw_the_client_leave())
+
+
+class GatewayChecks(unittest.TestCase):
+    """Holds for a gateway before a simulator that is told to fail."""
+
+    endpoint = None
+
+    def setUp(self):
+        # One try: what is cured is cured by the gateway.
+        self.client = self.endpoint.openai()
+        self.ask = {"model": self.endpoint.openai_model, "messages": HELLO}
+        self.simulator = self.endpoint.simulator
+        self.addCleanup(self.simulator.reset)
+
+    def test_a_limit_that_passes_soon_is_waited_for(self):
+        self.simulator.script({"requests": 2, "fault": {"kind": "rate-limited", "retryAfter": "1"}})
+        started = time.monotonic()
+        self.assertTrue(self.client.chat.completions.create(**self.ask).choices)
+        self.assertGreaterEqual(time.monotonic() - started, 0.9)
+
+    def test_a_broken_connection_is_cured_by_another_key(self):
+        self.simulator.script({"requests": 1, "fault": {"kind": "reset-before-head"}})
+        self.assertTrue(self.client.chat.completions.create(**self.ask).choices)
+
+    def test_a_wrong_key_is_not_tried_again(self):
+        client = self.endpoint.openai(key="sk-no-such-key", retries=2)
+        with self.assertRaises(openai.AuthenticationError) as caught:
+            client.chat.completions.create(**self.ask)
+        self.assertEqual(caught.exception.response.headers["x-should-retry"], "false")
+
+
 class FaultChecks(unittest.TestCase):
     """Holds for a simulator that is asked directly and told to fail."""
 
@@ -110,7 +237,7 @@ class FaultChecks(unittest.TestCase):
         self.addCleanup(self.script)
 
     def script(self, *windows):
-        self.endpoint.script(self.endpoint.openai_key, *windows)
+        self.endpoint.simulator.script(*windows)
 
     def raised(self, fault):
         self.script({"fault": fault})
@@ -145,6 +272,12 @@ class FaultChecks(unittest.TestCase):
         completion = self.endpoint.openai(retries=2).chat.completions.create(**self.ask)
         self.assertEqual(completion.object, "chat.completion")
         self.assertGreaterEqual(time.monotonic() - started, 1.0)
+
+    def test_what_shall_not_be_tried_again_is_not(self):
+        fault = {"kind": "verbatim", "status": 429, "headers": [["x-should-retry", "false"]], "body": "{}"}
+        self.script({"requests": 1, "fault": fault})
+        with self.assertRaises(openai.RateLimitError):
+            self.endpoint.openai(retries=2).chat.completions.create(**self.ask)
 
     def test_an_error_event_breaks_the_stream(self):
         for events in (0, 3):
