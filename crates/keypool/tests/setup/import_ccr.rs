@@ -125,10 +125,18 @@ fn a_configuration_of_version_2_is_taken_over_and_check_passes() {
         "Providers[0].tokenizer: keypool has no such field",
         "Providers[2]: an earlier provider is named \"anthropic\", too",
         "Router.speculative: keypool has no such route",
-        "fallback",
     ] {
         assert!(ended.stdout.contains(line), "{line} in:\n{}", ended.stdout);
     }
+    let fallback = new.pointer("/fallback/default/0") == Some(&"openai,gpt-5".into());
+    let told = ended
+        .stdout
+        .contains("fallback: keypool has no such section");
+    assert!(
+        fallback != told,
+        "either taken over or said: {}",
+        ended.stdout
+    );
 }
 
 #[test]

@@ -72,7 +72,7 @@ pub(super) fn convert(old: &Value, environment: Environment<'_>, notes: &mut Not
     };
     let has_fallback = routes::is_section("fallback");
     if has_fallback {
-        new.fallback = routes::fallback(section("fallback"), &taken, notes);
+        new.fallback = routes::fallback(section("fallback"), &new.router, &taken, notes);
     }
     new.api_key = api_key;
     new.providers = taken.providers;

@@ -36,16 +36,25 @@ pub(super) fn router(
     new
 }
 
-/// Takes `fallback` over: kind of request to further targets.
+/// Takes `fallback` over: further targets for the kinds of request for which `router` has one.
 pub(super) fn fallback(
     old: &Map<String, Value>,
+    router: &Map<String, Value>,
     taken: &Taken,
     notes: &mut Notes,
 ) -> Map<String, Value> {
     let mut new = Map::new();
     for (name, targets) in old {
+        let targets = targets.as_array().map_or(&[][..], Vec::as_slice);
+        if !targets.is_empty() && !router.contains_key(name) {
+            notes.lost(
+                format!("fallback.{name}"),
+                format!("there is no Router.{name}"),
+            );
+            continue;
+        }
         let mut kept = Vec::new();
-        for (index, target) in targets.as_array().into_iter().flatten().enumerate() {
+        for (index, target) in targets.iter().enumerate() {
             let renamed = target
                 .as_str()
                 .ok_or_else(|| "it is no provider,model".to_owned())
@@ -98,5 +107,38 @@ fn renamed(target: &str, taken: &Taken) -> Result<String, String> {
             "the provider {:?} is not taken over",
             provider.trim()
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fallbacks_stay_where_their_route_and_their_provider_do() {
+        let taken = Taken {
+            providers: Vec::new(),
+            names: BTreeMap::from([("my mirror".to_owned(), "my-mirror".to_owned())]),
+        };
+        let old = json!({
+            "default": ["my mirror,a", "gone,b", 3],
+            "think": ["my mirror,c"],
+            "image": [],
+        });
+        let router = json!({ "default": "my-mirror,x" });
+        let mut notes = Notes::default();
+        let object = |value: &Value| value.as_object().unwrap().clone();
+        let new = fallback(&object(&old), &object(&router), &taken, &mut notes);
+        assert_eq!(Value::Object(new), json!({ "default": ["my-mirror,a"] }));
+        let lost = notes.of_what_is_lost();
+        for line in [
+            "fallback.default[1]: the provider \"gone\" is not taken over",
+            "fallback.default[2]: it is no provider,model",
+            "fallback.think: there is no Router.think",
+        ] {
+            assert!(lost.contains(line), "{lost}");
+        }
     }
 }
