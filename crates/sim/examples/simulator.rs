@@ -1,7 +1,7 @@
 //! Runs the simulator alone, for clients in other languages: `simulator [config.json]`.
 //!
 //! Prints the base URL on the first line, then serves until its standard input is closed. Without a
-//! configuration there are two Anthropic keys and two OpenAI keys, without limits.
+//! configuration there are two keys each of Anthropic, OpenAI and Gemini, without limits.
 
 use std::error::Error;
 use std::io::Read as _;
@@ -11,7 +11,10 @@ use keypool_sim::{Dialect, Limits, SimConfig, SimServer};
 fn built_in() -> SimConfig {
     let anthropic = ["sk-ant-api03-simulated-1", "sk-ant-api03-simulated-2"];
     let openai = ["sk-proj-simulated-key-1", "sk-proj-simulated-key-2"];
-    SimConfig::anthropic(&anthropic, Limits::NONE).with_keys(Dialect::OpenAi, &openai, Limits::NONE)
+    let gemini = ["AIza-simulated-key-1", "AIza-simulated-key-2"];
+    SimConfig::anthropic(&anthropic, Limits::NONE)
+        .with_keys(Dialect::OpenAi, &openai, Limits::NONE)
+        .with_keys(Dialect::Gemini, &gemini, Limits::NONE)
 }
 
 #[tokio::main]

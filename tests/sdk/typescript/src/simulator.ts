@@ -61,6 +61,9 @@ export async function sawTheClientLeave(): Promise<void> {
   throw new Error("the provider is still answering");
 }
 
+/** The APIs in which a provider can be told to answer. */
+export type Api = "messages" | "chat" | "responses" | "gemini";
+
 interface Call {
   plain: unknown;
   events: { type?: string }[];
@@ -69,10 +72,13 @@ interface Call {
 const calls = JSON.parse(readFileSync(process.env["KEYPOOL_SDK_TOOL_CALL"]!, "utf8")) as Record<string, Call>;
 
 /** The next answer is a call of the tool `weather` for Rome. */
-export function callTheTool(api: "messages" | "chat" | "responses", streamed: boolean): Promise<void> {
+export function callTheTool(api: Api, streamed: boolean): Promise<void> {
   const call = calls[api]!;
-  const event = (data: { type?: string }) =>
-    `${api === "chat" ? "" : `event: ${data.type}\n`}data: ${JSON.stringify(data)}\n\n`;
+  const event = (data: { type?: string }) => {
+    const line = `data: ${JSON.stringify(data)}`;
+    if (api === "gemini") return `${line}\r\n\r\n`;
+    return api === "chat" ? `${line}\n\n` : `event: ${data.type}\n${line}\n\n`;
+  };
   const stream = call.events.map(event).join("") + (api === "chat" ? "data: [DONE]\n\n" : "");
   return script({
     requests: 1,

@@ -1,6 +1,7 @@
 // Where the checks send their requests, and as whom: the variables that check.py of the Python checks reads, too.
 
 import Anthropic from "@anthropic-ai/sdk";
+import { GoogleGenAI } from "@google/genai";
 import OpenAI from "openai";
 
 function variable(name: string, otherwise?: string): string {
@@ -11,6 +12,7 @@ function variable(name: string, otherwise?: string): string {
 
 export const anthropicModel = variable("ANTHROPIC_MODEL", "claude-sonnet-4-6");
 export const openaiModel = variable("OPENAI_MODEL", "gpt-4o");
+export const geminiModel = variable("GEMINI_MODEL", "gemini-2.5-flash");
 export const embeddingModel = variable("EMBEDDING_MODEL", "text-embedding-3-small");
 
 /** Whether the server that is asked is a gateway before the simulator, rather than the simulator. */
@@ -25,7 +27,7 @@ export function providerApi(model: string, own: "messages" | "chat" | "responses
 
 // The user's own credentials, addresses and proxies have no part in the checks.
 for (const name of Object.keys(process.env)) {
-  if (/^(ANTHROPIC|OPENAI)_/.test(name) || /_proxy$/i.test(name)) delete process.env[name];
+  if (/^(ANTHROPIC|OPENAI|GOOGLE|GEMINI)_/.test(name) || /_proxy$/i.test(name)) delete process.env[name];
 }
 
 /** Counts the requests that a client sends. */
@@ -59,6 +61,13 @@ export function openai(options: Options = {}): OpenAI {
     baseURL: variable("OPENAI_URL"),
     maxRetries: options.retries ?? 0,
     fetch: (options.wire ?? new Wire()).fetch,
+  });
+}
+
+export function gemini(options: Options = {}): GoogleGenAI {
+  return new GoogleGenAI({
+    apiKey: options.key ?? variable("GEMINI_KEY"),
+    httpOptions: { baseUrl: variable("GEMINI_URL") },
   });
 }
 
