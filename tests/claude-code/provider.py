@@ -49,6 +49,18 @@ def openai(content: dict, number: int) -> str:
     return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
 
 
+def gemini(content: dict, number: int) -> str:
+    """The same as chunks of generated content."""
+    if "name" in content:
+        part = {"functionCall": {"id": f"call_{number}", "name": content["name"], "args": content["input"]}}
+    else:
+        part = {"text": content["text"]}
+    candidate = {"index": 0, "content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}
+    usage = {"promptTokenCount": 100, "candidatesTokenCount": 20, "totalTokenCount": 120}
+    chunk = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "simulated", "responseId": f"r{number}"}
+    return f"data: {json.dumps(chunk)}\r\n\r\n"
+
+
 def windows(api, contents: list[dict], model: str) -> list[dict]:
     """The answers to the next requests for this model, one after the other."""
     answers = [api(content, number) for number, content in enumerate(contents, 1)]

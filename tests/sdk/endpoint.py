@@ -52,9 +52,9 @@ class Endpoint:
         """The API in which the provider of a model is asked by a client of the same or another."""
         if model.startswith("anthropic,"):
             return "messages"
-        if model.startswith("openai,") and own == "messages":
-            return "chat"
-        return own
+        if model.startswith("gemini,"):
+            return "gemini"
+        return "chat" if model.startswith("openai,") and own != "responses" else own
 
 
 def parse() -> Endpoint:

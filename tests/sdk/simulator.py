@@ -62,6 +62,8 @@ class Simulator:
 
 
 def _stream(api: str, events: list[dict]) -> str:
+    if api == "gemini":
+        return "".join(f"data: {json.dumps(event)}\r\n\r\n" for event in events)
     if api == "chat":
         return "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
     return "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)

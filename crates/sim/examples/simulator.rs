@@ -11,7 +11,7 @@ use keypool_sim::{Dialect, Limits, SimConfig, SimServer};
 fn built_in() -> SimConfig {
     let anthropic = ["sk-ant-api03-simulated-1", "sk-ant-api03-simulated-2"];
     let openai = ["sk-proj-simulated-key-1", "sk-proj-simulated-key-2"];
-    let gemini = ["AIza-simulated-key-1", "AIza-simulated-key-2"];
+    let gemini = ["AIzaSy-simulated-key-1", "AIzaSy-simulated-key-2"];
     SimConfig::anthropic(&anthropic, Limits::NONE)
         .with_keys(Dialect::OpenAi, &openai, Limits::NONE)
         .with_keys(Dialect::Gemini, &gemini, Limits::NONE)

@@ -72,7 +72,9 @@ fn gateway(args: &CodeArgs, target: Target) -> Result<(Option<RunningGateway>, G
         return Err(anyhow!("no gateway to go to").into());
     };
     let server = start(&file, args.log_file.as_deref())?;
-    let url = format!("http://{}", server.traffic_addr());
+    let mut address = server.traffic_addr();
+    address.set_ip(config::reachable(address.ip()));
+    let url = format!("http://{address}");
     Ok((Some(server), Gateway { url, key }))
 }
 

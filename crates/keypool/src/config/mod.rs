@@ -32,5 +32,5 @@ pub use locate::locate;
 pub use path::{FieldPath, Segment};
 pub use problem::{LoadError, Problem};
 pub use references::Environment;
-pub use remote::{ClientSide, Endpoint, client_side, endpoint};
+pub use remote::{ClientSide, Endpoint, client_side, endpoint, reachable};
 pub use schema::schema;

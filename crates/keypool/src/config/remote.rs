@@ -148,7 +148,8 @@ fn port(root: &Node, fields: &[&str]) -> Option<u16> {
 }
 
 /// A listener on every address is reached on the loopback one.
-fn reachable(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn reachable(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

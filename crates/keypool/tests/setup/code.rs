@@ -102,6 +102,15 @@ fn an_agent_is_served_by_a_gateway_that_lives_as_long_as_it_does() {
 }
 
 #[test]
+fn a_gateway_on_every_address_is_reached_on_this_machines_own() {
+    let user = user("http://127.0.0.1:9", "HOST: '0.0.0.0', PORT: 0,");
+    meet(&user, &["code", "--agent", "./agent"], 0, |url| {
+        assert!(url.starts_with("http://127.0.0.1:"), "{url}");
+        assert_eq!(ask(url, "/v1/models", "the-gateways-key", None).0, 200);
+    });
+}
+
+#[test]
 fn a_gateway_that_runs_is_used_and_left_running() {
     let simulator = Server::simulator(&User::new());
     let operator = user(&simulator.url, "PORT: 0,");

@@ -6,8 +6,9 @@ import { afterEach, beforeEach, describe, test } from "node:test";
 import { ApiError, type Content, type FunctionDeclaration, Type } from "@google/genai";
 
 import * as simulator from "./simulator.js";
-import { gemini, geminiModel as model, isGateway, rejected } from "./target.js";
+import { gemini, geminiEmbeddingModel, geminiModel as model, isGateway, providerApi, rejected } from "./target.js";
 
+const api = providerApi(model, "gemini");
 const contents = "Say hello.";
 const weather: FunctionDeclaration = {
   name: "weather",
@@ -44,7 +45,7 @@ describe("answers", () => {
   });
 
   test("texts are embedded", async () => {
-    const answer = await gemini().models.embedContent({ model: "gemini-embedding-001", contents: ["one", "two"] });
+    const answer = await gemini().models.embedContent({ model: geminiEmbeddingModel, contents: ["one", "two"] });
     assert.equal(answer.embeddings?.length, 2);
     assert.equal(typeof answer.embeddings[0]?.values?.[0], "number");
   });
@@ -69,7 +70,7 @@ describe("answers", () => {
 
 describe("tools", () => {
   test("a call comes back, and its result goes to the provider", async () => {
-    await simulator.callTheTool("gemini", false);
+    await simulator.callTheTool(api, false);
     const answer = await gemini().models.generateContent({ model, contents, config });
     assert.deepEqual(
       answer.functionCalls?.map((call) => [call.name, call.args]),
@@ -86,7 +87,7 @@ describe("tools", () => {
   });
 
   test("a streamed call comes whole", async () => {
-    await simulator.callTheTool("gemini", true);
+    await simulator.callTheTool(api, true);
     const calls = [];
     for await (const chunk of await gemini().models.generateContentStream({ model, contents, config })) {
       calls.push(...(chunk.functionCalls ?? []));

@@ -4,6 +4,8 @@ import Anthropic from "@anthropic-ai/sdk";
 import { GoogleGenAI } from "@google/genai";
 import OpenAI from "openai";
 
+import type { Api } from "./simulator.js";
+
 function variable(name: string, otherwise?: string): string {
   const value = process.env[`KEYPOOL_SDK_${name}`] ?? otherwise;
   if (value === undefined) throw new Error(`set KEYPOOL_SDK_${name}`);
@@ -13,16 +15,17 @@ function variable(name: string, otherwise?: string): string {
 export const anthropicModel = variable("ANTHROPIC_MODEL", "claude-sonnet-4-6");
 export const openaiModel = variable("OPENAI_MODEL", "gpt-4o");
 export const geminiModel = variable("GEMINI_MODEL", "gemini-2.5-flash");
+export const geminiEmbeddingModel = variable("GEMINI_EMBEDDING_MODEL", "gemini-embedding-001");
 export const embeddingModel = variable("EMBEDDING_MODEL", "text-embedding-3-small");
 
 /** Whether the server that is asked is a gateway before the simulator, rather than the simulator. */
 export const isGateway = variable("GATEWAY", "") !== "";
 
 /** The API in which the provider of a model is asked by a client of another or the same. */
-export function providerApi(model: string, own: "messages" | "chat" | "responses") {
+export function providerApi(model: string, own: Api): Api {
   if (model.startsWith("anthropic,")) return "messages";
-  if (model.startsWith("openai,") && own === "messages") return "chat";
-  return own;
+  if (model.startsWith("gemini,")) return "gemini";
+  return model.startsWith("openai,") && own !== "responses" ? "chat" : own;
 }
 
 // The user's own credentials, addresses and proxies have no part in the checks.
