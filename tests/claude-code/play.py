@@ -10,7 +10,10 @@ from pathlib import Path
 
 import provider
 
-KEYS = {"anthropic": "sk-ant-canary-of-the-provider", "openai": "sk-proj-canary-of-the-provider"}
+KEYS = {
+    "anthropic": ["sk-ant-canary-of-the-provider-1", "sk-ant-canary-of-the-provider-2"],
+    "openai": ["sk-proj-canary-of-the-provider-1", "sk-proj-canary-of-the-provider-2"],
+}
 OWN_KEY = "canary-of-the-gateway"
 LAST_WORDS = "The greeting is friendlier now."
 # What each provider is asked for, and how the client asks.
@@ -26,7 +29,7 @@ class Simulator:
     def __init__(self, keypool: str, directory: Path):
         config = directory / "simulator.json"
         organisations = [{"name": name, "dialect": name} for name in KEYS]
-        keys = [{"secret": secret, "organisation": name} for name, secret in KEYS.items()]
+        keys = [{"secret": secret, "organisation": name} for name in KEYS for secret in KEYS[name]]
         config.write_text(json.dumps({"organisations": organisations, "keys": keys}))
         command = [keypool, "sim", "--listen", "127.0.0.1:0", "--config-file", str(config)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -70,7 +73,7 @@ def play(keypool: str, claude: str, simulator: Simulator, name: str, directory: 
         "PORT": 0,
         "APIKEY": "$GATEWAY_KEY",
         "ApiKeyPool": {"enabled": True, "providers": {
-            name: {"baseUrl": base_url, "keys": [{"key": "$PROVIDER_KEY"}]},
+            name: {"baseUrl": base_url, "keys": [{"key": "$PROVIDER_KEY_1"}, {"key": "$PROVIDER_KEY_2"}]},
         }},
         "Router": {"default": f"{name},{model}"},
     }))
@@ -84,7 +87,8 @@ def play(keypool: str, claude: str, simulator: Simulator, name: str, directory: 
         "PATH": f"{claude}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(directory / "home"),
         "GATEWAY_KEY": OWN_KEY,
-        "PROVIDER_KEY": KEYS[name],
+        "PROVIDER_KEY_1": KEYS[name][0],
+        "PROVIDER_KEY_2": KEYS[name][1],
         "DISABLE_TELEMETRY": "1",
         "DISABLE_ERROR_REPORTING": "1",
         "DISABLE_AUTOUPDATER": "1",
@@ -102,13 +106,14 @@ def play(keypool: str, claude: str, simulator: Simulator, name: str, directory: 
     expect(ended.stdout.strip() == LAST_WORDS, "the last words are not what is printed", said)
     expect(greeting.read_text() == "Hello, dear reader.\n", "the file is not edited", said)
     turns = [request for request in requests if model in request["body"]]
-    expect(len(turns) >= 3, f"the provider saw {len(turns)} requests", said)
-    expect("Hello." in turns[1]["body"], "what the tool read did not reach the provider", said)
-    for secret in KEYS.values():
+    expect(len(turns) == 4, f"the provider saw {len(turns)} requests", said)
+    expect(turns[0]["key"] != turns[1]["key"], "no other key came in for the overloaded one", said)
+    expect("Hello." in turns[2]["body"], "what the tool read did not reach the provider", said)
+    for secret in KEYS[name]:
         expect(secret not in said, "a provider's key shows", said)
     for request in requests:
         expect(OWN_KEY not in json.dumps(request), "the gateway's key went to the provider", said)
-    print(f"{name}: a file read and edited, {len(turns)} requests to {model}, exit code 0")
+    print(f"{name}: a file read and edited, {len(turns)} requests to {model}, one of them failed over, exit code 0")
 
 
 def expect(holds: bool, what: str, said: str):

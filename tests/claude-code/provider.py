@@ -62,9 +62,10 @@ def gemini(content: dict, number: int) -> str:
 
 
 def windows(api, contents: list[dict], model: str) -> list[dict]:
-    """The answers to the next requests for this model, one after the other."""
+    """The answers to the next requests for this model, one after the other; the first key that is asked is overloaded."""
     answers = [api(content, number) for number, content in enumerate(contents, 1)]
-    return [
+    overload = {"requests": 1, "models": [model], "fault": {"kind": "status", "status": 529}}
+    return [overload] + [
         {
             "requests": 1,
             "models": [model],

@@ -39,7 +39,7 @@ pub(super) fn of(provider: &'static str, environment: Environment<'_>) -> Found 
             continue;
         };
         // `keypool env` puts the gateway's key, or a word in its place, where a provider's is looked for.
-        let is_gateways = key == super::super::env::NO_KEY
+        let is_gateways = key == crate::cli::env::NO_KEY
             || gateways_own.iter().flatten().any(|own| own.trim() == key);
         if key.is_empty() || is_gateways {
             continue;
