@@ -42,13 +42,13 @@ pub use json::is_json_object;
 pub use model_ref::ModelRef;
 pub use own_error::{OwnError, error_body, error_body_with_request_id, stream_error_event};
 pub use owner::{QuotaOwner, quota_owner};
-pub use peek::{ModelField, Peek, PeekError, peek};
+pub use peek::{ModelField, Peek, PeekError, RequestKind, peek};
 pub use provider::{AuthScheme, ProviderKind};
 pub use quota::{
     Counted, Period, QuotaReading, QuotaReadings, quota_readings, quota_readings_of_error,
 };
 pub use rules::{DayRule, QuotaRules, WindowShape, model_class, quota_rules};
-pub use splice::upstream_body;
+pub use splice::{take_subagent_model, upstream_body};
 pub use sse::{SseError, SseEvent, SseSplitter};
 pub use state::{session_hash, state_ids_of_answer};
 pub use stream::{EventKind, StreamEnd, StreamError, StreamMeter, error_of_answer};

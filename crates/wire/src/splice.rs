@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::peek::{Peek, UsageSlot};
+use crate::peek::{Peek, SubagentTag, UsageSlot};
 
 const STREAM_OPTIONS: &str = r#""stream_options":{"include_usage":true}"#;
 
@@ -60,6 +60,40 @@ fn repeated_model(body: &Bytes, range: &Range<usize>, new: &str) -> Option<Edit>
     }
     let written = json_string(&format!("{RESOURCE}{bare}"));
     Some((range.clone(), written.into()))
+}
+
+/// Takes the model that a subagent's prompt names out of a request: the name, and the body without the tag
+/// that named it. `None` if there is no tag.
+///
+/// `peek` must be what [`peek`](crate::peek()) read from this very body, and is that of the new one
+/// afterwards.
+#[must_use]
+pub fn take_subagent_model(body: &Bytes, peek: &mut Peek) -> Option<(String, Bytes)> {
+    let SubagentTag { model, range } = peek.tag.take()?;
+    let moved = |at: &mut usize| {
+        if *at >= range.end {
+            *at -= range.len();
+        }
+    };
+    if let Some(field) = &mut peek.model {
+        moved(&mut field.range.start);
+        moved(&mut field.range.end);
+    }
+    match &mut peek.usage_slot {
+        UsageSlot::Null(place) | UsageSlot::Value(place) => {
+            moved(&mut place.start);
+            moved(&mut place.end);
+        }
+        UsageSlot::Object { after_brace, .. } => moved(after_brace),
+        UsageSlot::Absent | UsageSlot::Present => {}
+    }
+    for repeated in peek.repeated_models.iter_mut().flatten() {
+        moved(&mut repeated.start);
+        moved(&mut repeated.end);
+    }
+    moved(&mut peek.end.brace);
+    let edits = SmallVec::from_iter([(range, Cow::Borrowed(""))]);
+    Some((model, apply(body, edits)))
 }
 
 type Edit = (Range<usize>, Cow<'static, str>);

@@ -10,6 +10,7 @@
 
 use super::PeekError;
 use super::identity::Identity;
+use super::kind::{KindFinder, is_image};
 use super::walk::{Depth, Piece, Raw, Walk};
 
 /// Bytes of text per token, times ten. English prose in Claude's older tokenizer; a start, from
@@ -63,20 +64,23 @@ impl Estimate {
         self.whole_tokens + (self.text_bytes * 10).div_ceil(BYTES_PER_TEN_TOKENS)
     }
 
-    /// Adds one member's value, which must be valid JSON. Text is shown to `identity` in the same
-    /// walk.
+    /// Adds one member's value, which must be valid JSON. Text is shown to `identity` and `kind` in the
+    /// same walk.
     pub(super) fn add<'a>(
         &mut self,
         part: Part,
         json: &'a str,
         identity: &mut Identity<'a>,
+        kind: &mut KindFinder<'a>,
     ) -> Result<(), PeekError> {
         let mut depth = Depth::default();
         let mut name: &'a [u8] = b"";
         for piece in Walk::new(json.as_bytes()) {
             depth.pass(piece)?;
-            if let Piece::Name(found) = piece {
-                name = found;
+            match piece {
+                Piece::Name(found) => name = found,
+                Piece::Text(raw) => kind.see(depth.now(), name, raw),
+                Piece::Number(_) | Piece::Open | Piece::Close => {}
             }
             match part {
                 Part::Schema => self.add_schema_piece(piece),
@@ -116,7 +120,7 @@ impl Estimate {
     fn add_value(&mut self, name: &[u8], raw: Raw<'_>) {
         match name {
             b"type" => {
-                if matches!(raw.bytes, b"image" | b"image_url" | b"input_image") {
+                if is_image(raw) {
                     self.whole_tokens += IMAGE_TOKENS;
                 }
             }

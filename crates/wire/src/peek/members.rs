@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::estimate::Part;
 use super::identity::{Role, SessionForm, session};
+use super::kind::{RequestKind, ThinkingForm, asks_to_think};
 use super::walk::{Piece, Walk, check_depth};
 use super::{ModelField, PeekError, UsageSlot};
 use crate::dialect::{Dialect, Endpoint};
@@ -31,6 +32,8 @@ enum Member {
     /// The model of the path, once more; the other members of Gemini's bodies that hold it, so many brackets
     /// inside.
     RepeatedModel(usize),
+    Thinking(ThinkingForm),
+    WebSearch,
     Other,
 }
 
@@ -86,6 +89,13 @@ fn member(endpoint: Endpoint, name: &str) -> Member {
         ("previous_response_id", E::Responses) => Member::State(StateKind::Response),
         ("conversation", E::Responses) => Member::State(StateKind::Conversation),
         ("container", E::Messages) => Member::State(StateKind::Container),
+        ("thinking", E::Messages | E::CountTokens) => Member::Thinking(ThinkingForm::Thinking),
+        ("reasoning_effort", E::ChatCompletions) => Member::Thinking(ThinkingForm::Effort),
+        // OpenRouter takes the object in Chat Completions, too.
+        ("reasoning", E::ChatCompletions | E::Responses) => {
+            Member::Thinking(ThinkingForm::Reasoning)
+        }
+        ("web_search_options", E::ChatCompletions) => Member::WebSearch,
         _ => Member::Other,
     }
 }
@@ -134,6 +144,7 @@ pub(super) struct Members<'a> {
     stream_options: Option<&'a RawValue>,
     max_output: Option<(MaxOutput, &'a RawValue)>,
     session: Option<(SessionForm, &'a RawValue)>,
+    kind: RequestKind,
     pub(super) state: SmallVec<[(StateKind, &'a RawValue); 2]>,
     pub(super) weighed: SmallVec<[(Part, Role, &'a RawValue); 4]>,
     /// The strings in which the model of the path stands again.
@@ -193,6 +204,8 @@ impl<'a> Members<'a> {
                 self.weighed.push((Part::Request, Role::Apart, value));
                 return;
             }
+            Member::Thinking(form) => self.kind.thinks = asks_to_think(form, value),
+            Member::WebSearch => self.kind.searches_web = value.get() != "null",
             Member::Other => {}
         }
         self.too_deep |= check_depth(value.get()).is_err();
@@ -244,6 +257,11 @@ impl<'a> Members<'a> {
     pub(super) fn session(&self) -> Option<u64> {
         let (form, value) = self.session?;
         session(form, value)
+    }
+
+    /// What is told by members that are not weighed.
+    pub(super) const fn kind(&self) -> RequestKind {
+        self.kind
     }
 
     pub(super) fn stream(&self) -> Result<bool, PeekError> {
@@ -365,6 +383,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
             stream_options: None,
             max_output: None,
             session: None,
+            kind: RequestKind::default(),
             state: SmallVec::new(),
             weighed: SmallVec::new(),
             repeated_models: SmallVec::new(),

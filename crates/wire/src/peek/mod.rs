@@ -8,6 +8,7 @@
 mod error;
 mod estimate;
 mod identity;
+mod kind;
 mod members;
 mod walk;
 
@@ -20,6 +21,9 @@ use crate::dialect::{Dialect, Endpoint};
 use crate::state::StateKind;
 use estimate::Estimate;
 use identity::Identity;
+use kind::KindFinder;
+pub use kind::RequestKind;
+pub(crate) use kind::SubagentTag;
 use members::Members;
 pub(crate) use walk::{Piece, Raw, Walk, raw_string, top_level_text};
 
@@ -49,6 +53,10 @@ pub struct Peek {
     /// a conversation, a container, cached content, files, and the last few pieces of sealed thinking, in this
     /// order. At most [`STATE_IDS_MAX`](crate::limits::STATE_IDS_MAX).
     pub state_ids: SmallVec<[u64; 4]>,
+    /// What it wants of a model besides text.
+    pub kind: RequestKind,
+    /// The model that a subagent's prompt names; [`take_subagent_model`](crate::take_subagent_model).
+    pub(crate) tag: Option<SubagentTag>,
     /// What the first of these is.
     pub(crate) state_kind: Option<StateKind>,
     /// Where the body repeats the model, in Gemini's API, in which the path names it; `None` where the body
@@ -111,12 +119,14 @@ pub fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, PeekError> {
     let usage_slot = members.usage_slot(text)?;
     let mut estimate = Estimate::new(text.is_ascii());
     let mut identity = Identity::new(endpoint);
+    let mut kind = KindFinder::new(members.kind());
     for &(kind, value) in &members.state {
         identity.add_named_state(kind, value);
     }
     for &(part, role, value) in &members.weighed {
         identity.begin(role, value.get());
-        estimate.add(part, value.get(), &mut identity)?;
+        kind.begin(role);
+        estimate.add(part, value.get(), &mut identity, &mut kind)?;
         identity.end();
     }
     let (state_ids, state_kind) = identity.state();
@@ -129,6 +139,8 @@ pub fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, PeekError> {
         session: members.session(),
         prefix: identity.prefix(),
         state_ids,
+        kind: kind.kind,
+        tag: kind.tag(text),
         state_kind,
         repeated_models: (endpoint.dialect() == Dialect::Gemini)
             .then(|| members.repeated_models(text)),

@@ -169,6 +169,11 @@ impl Default for Depth {
 }
 
 impl Depth {
+    /// How many brackets are open, the body's own included.
+    pub(super) const fn now(&self) -> usize {
+        self.0
+    }
+
     pub(super) fn pass(&mut self, piece: Piece<'_>) -> Result<(), PeekError> {
         match piece {
             Piece::Open => self.0 += 1,

@@ -164,3 +164,36 @@ proptest! {
         prop_assert!(same_head + same_tail + "false".len() >= body.len());
     }
 }
+
+proptest! {
+    #[test]
+    fn a_subagents_tag_is_cut_out_and_what_was_read_of_the_body_holds_for_the_new_one(
+        mut members in Just(vec![
+            r#""model":"m\u0041""#.to_owned(),
+            r#""messages":[{"role":"user","content":"Go"}]"#.to_owned(),
+            r#""max_tokens":5"#.to_owned(),
+        ]),
+        position in 0_usize..=3,
+        before in "[a-z ]{0,9}",
+        after in r"(\\n)?[a-zé ]{0,9}",
+        padding in "[ \n]{0,3}",
+    ) {
+        const TAG: &str = "<CCR-SUBAGENT-MODEL>openai,gpt-x</CCR-SUBAGENT-MODEL>";
+        let system = format!(
+            r#""system":[{{"type":"text","text":"{before}"}},{{"type":"text","text":"{TAG}{after}","cache_control":{{"type":"ephemeral"}}}}]"#
+        );
+        members.insert(position, system);
+        let text = format!("{padding}{{{}}}{padding}", members.join(&format!(",{padding}")));
+        let body = Bytes::from(text.clone());
+        let mut seen = peek(Endpoint::Messages, &body).unwrap();
+        let (model, cut) = take_subagent_model(&body, &mut seen).unwrap();
+        prop_assert_eq!(model, "openai,gpt-x");
+        prop_assert_eq!(&cut, &text.replacen(TAG, "", 1));
+        let anew = peek(Endpoint::Messages, &cut).unwrap();
+        prop_assert_eq!(&seen.model, &anew.model);
+        prop_assert_eq!(seen.end, anew.end);
+        prop_assert!(take_subagent_model(&cut, &mut seen).is_none());
+        let renamed = upstream_body(&cut, &seen, Some("gpt-x"), false);
+        prop_assert_eq!(renamed, upstream_body(&cut, &anew, Some("gpt-x"), false));
+    }
+}
