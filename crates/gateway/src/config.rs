@@ -47,14 +47,35 @@ pub struct GatewayConfig {
     pub answer_headers: bool,
     /// Providers in configuration order; names are unique.
     pub providers: Vec<ProviderConfig>,
-    /// Target of requests whose model names no provider; a model form such as `anthropic,claude-…`.
-    pub default_target: Option<String>,
-    /// Alias → targets: the first is wanted, the rest are fallbacks, in order.
+    /// Which targets serve which kind of request.
+    pub router: RouterConfig,
+    /// Alias → targets: the first is wanted, the rest are fallbacks, in order. None is an alias.
     pub aliases: Vec<(String, Vec<String>)>,
     /// Where changes made through the admin API are kept across restarts; `None` keeps them in memory only.
     pub state_file: Option<PathBuf>,
     /// Seed of every random choice, so that a run can be repeated.
     pub seed: u64,
+}
+
+/// Which targets serve which kind of request whose model is a bare name, as in claude-code-router. Each is a
+/// list of model forms such as `anthropic,claude-…`, none of them an alias: the first is wanted, the rest are
+/// fallbacks, in order. An empty list is no rule.
+#[derive(Debug, Clone)]
+pub struct RouterConfig {
+    /// For models that no provider lists.
+    pub default: Vec<String>,
+    /// For the small models with which Claude Code does things in the background.
+    pub background: Vec<String>,
+    /// For requests that ask for reasoning.
+    pub think: Vec<String>,
+    /// For prompts of more tokens than the threshold.
+    pub long_context: Vec<String>,
+    /// The longest prompt that is not a long one, in tokens.
+    pub long_context_threshold: u64,
+    /// For requests with the provider's web search.
+    pub web_search: Vec<String>,
+    /// For requests with pictures.
+    pub image: Vec<String>,
 }
 
 /// Access to the admin API.
@@ -205,6 +226,20 @@ pub struct KeyEntry {
     pub base_url: Option<String>,
     /// Instant from which it is no longer used.
     pub expires_at: Option<Timestamp>,
+}
+
+impl Default for RouterConfig {
+    fn default() -> Self {
+        Self {
+            default: Vec::new(),
+            background: Vec::new(),
+            think: Vec::new(),
+            long_context: Vec::new(),
+            long_context_threshold: 60_000,
+            web_search: Vec::new(),
+            image: Vec::new(),
+        }
+    }
 }
 
 impl Default for QueueConfig {

@@ -74,10 +74,15 @@ impl Live {
         found.map(|(_, forms)| forms.as_slice())
     }
 
-    /// Where models that name no provider go.
+    /// The provider that lists a model, if exactly one does.
     #[must_use]
-    pub(crate) fn default_target(&self) -> Option<&str> {
-        self.config.default_target.as_deref()
+    pub(crate) fn only_provider_of(&self, model: &str) -> Option<&Arc<Provider>> {
+        let lists = |provider: &&Arc<Provider>| {
+            let settings = provider.settings();
+            settings.models.iter().any(|listed| listed == model)
+        };
+        let mut listing = self.providers.iter().filter(lists);
+        listing.next().filter(|_| listing.next().is_none())
     }
 
     /// The names of all providers, for messages.

@@ -193,10 +193,6 @@ fn every_field_is_read() {
     );
     assert_eq!(gateway.known_hosts, ["keypool.example.com"]);
     assert_eq!((gateway.answer_headers, gateway.seed), (false, 7));
-    assert_eq!(
-        gateway.default_target.as_deref(),
-        Some("anthropic,claude-x")
-    );
     let names: Vec<_> = gateway
         .aliases
         .iter()

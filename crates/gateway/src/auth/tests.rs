@@ -2,8 +2,8 @@ use http::{HeaderName, HeaderValue};
 
 use super::*;
 use crate::config::{
-    AdminConfig, AffinityConfig, Bounds, NetworkConfig, QueueConfig, RetryConfig, TenantConfig,
-    Timeouts,
+    AdminConfig, AffinityConfig, Bounds, NetworkConfig, QueueConfig, RetryConfig, RouterConfig,
+    TenantConfig, Timeouts,
 };
 use crate::secret::Secret;
 
@@ -26,7 +26,7 @@ fn config(client_key: Option<&str>, admin_token: Option<&str>) -> GatewayConfig 
         network: NetworkConfig::default(),
         answer_headers: true,
         providers: Vec::new(),
-        default_target: None,
+        router: RouterConfig::default(),
         aliases: Vec::new(),
         state_file: None,
         seed: 0,

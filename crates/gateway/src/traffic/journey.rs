@@ -22,7 +22,7 @@ use crate::limits;
 use crate::live::Live;
 use crate::pool_shell::{Admitted, unused};
 use crate::provider::Provider;
-use crate::routing::Target;
+use crate::routing::{Routed, Target};
 use crate::telemetry::POOL_LOG;
 use crate::traffic::attempt::Attempt;
 use crate::traffic::deferred::HoldOpen;
@@ -42,6 +42,8 @@ pub(super) struct Trail {
     pub attempts: u32,
     /// How long it waited for room.
     pub queued: Duration,
+    /// The rule of `Router` that chose the targets.
+    rule: Option<&'static str>,
     served_by: Option<(String, String)>,
     /// What the answer's translation is told by.
     translation: Option<HeaderValue>,
@@ -120,8 +122,9 @@ impl<'a> Journey<'a> {
     }
 
     /// Runs it to its end.
-    pub(super) async fn run(mut self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
-        let targets = self.bound_to(targets);
+    pub(super) async fn run(mut self, routed: &Routed) -> (Response<AnswerBody>, Trail) {
+        self.trail.rule = routed.rule;
+        let targets = self.bound_to(&routed.targets);
         let max_replays = self.means.live.config.retry.max_replays;
         let mut stages: Vec<Stage<'_>> = targets
             .iter()
@@ -575,6 +578,9 @@ impl Trail {
         set(REQUEST_ID_HEADER, request_id);
         set("x-keypool-attempts", &self.attempts.to_string());
         set("x-keypool-queued-ms", &self.queued.as_millis().to_string());
+        if let Some(rule) = self.rule {
+            set("x-keypool-rule", rule);
+        }
         if let Some((provider, mask)) = &self.served_by {
             set("x-keypool-provider", provider);
             set("x-keypool-key", mask);

@@ -150,14 +150,14 @@ async fn serve_arrival(
         core.measurements.traces(),
     )
     .await?;
-    let model = request.model().map_err(permanent)?;
-    let targets = match route(live, endpoint, model) {
+    let wanted = request.wanted().map_err(permanent)?;
+    let routed = match route(live, &wanted) {
         Err(RouteError::OtherDialect { .. }) if endpoint.counts_tokens() => {
             return Ok(estimated_count(&request));
         }
         routed => routed.map_err(|error| permanent(route_error(&error)))?,
     };
-    Ok(Journey::new(means, request).run(&targets).await)
+    Ok(Journey::new(means, request).run(&routed).await)
 }
 
 /// The answer to who wants tokens counted that the wanted provider does not count: a guess.

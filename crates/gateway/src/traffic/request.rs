@@ -7,12 +7,15 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use hyper::body::Incoming;
 use keypool_pool::{Timestamp, TraceRecord, Urgency};
-use keypool_wire::{Dialect, Endpoint, GeminiPath, OwnError, Peek, PeekError};
+use keypool_wire::{
+    Dialect, Endpoint, GeminiPath, OwnError, Peek, PeekError, take_subagent_model,
+};
 
 use crate::answer::Retry;
 use crate::auth::TenantRef;
 use crate::config::GatewayConfig;
 use crate::limits;
+use crate::routing::Wanted;
 use crate::telemetry::Traces;
 use crate::traffic::headers;
 use crate::traffic::intake::{BodyShare, read_body};
@@ -141,6 +144,8 @@ pub(crate) struct ClientRequest<'a> {
     pub session: Option<u64>,
     /// Only keys with all of these tags may serve it.
     pub tags: Vec<String>,
+    /// The model that the prompt of a subagent names.
+    subagent_model: Option<String>,
     /// When its head arrived.
     pub arrived: Timestamp,
     /// Past this instant no attempt begins or is waited for.
@@ -189,6 +194,11 @@ impl<'a> ClientRequest<'a> {
         };
         peek.stream |= path.as_ref().is_some_and(|path| path.stream);
         let asks_for_events = headers::asks_for_events(parts.uri.query());
+        // It speaks to whoever routes, so no provider gets to see it.
+        let (subagent_model, body) = match take_subagent_model(&body, &mut peek) {
+            Some((model, without)) => (Some(model), without),
+            None => (None, body),
+        };
         let named = options.session.as_deref().map(keypool_wire::session_hash);
         let cached = peek.input_tokens >= limits::CACHED_PREFIX_TOKENS;
         let begins = Some(peek.prefix).filter(|&prefix| prefix != 0 && cached);
@@ -226,13 +236,26 @@ impl<'a> ClientRequest<'a> {
             urgency,
             session,
             tags: options.tags,
+            subagent_model,
             arrived: arrival.at,
             deadline: arrival.at + allowed,
         })
     }
 
+    /// What it says of the model that it wants.
+    pub(crate) fn wanted(&self) -> Result<Wanted<'_>, OwnError> {
+        let RequestFacts { endpoint, peek, .. } = &*self.facts;
+        Ok(Wanted {
+            endpoint: *endpoint,
+            model: self.model()?,
+            subagent: self.subagent_model.as_deref(),
+            kind: peek.kind,
+            input_tokens: peek.input_tokens,
+        })
+    }
+
     /// The model that the client named.
-    pub(crate) fn model(&self) -> Result<&str, OwnError> {
+    fn model(&self) -> Result<&str, OwnError> {
         let (named, missing) = match &self.in_path {
             Some(path) => (
                 Some(&path.model),

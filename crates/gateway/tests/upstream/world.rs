@@ -12,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use keypool_gateway::config::{
     AdminConfig, AffinityConfig, Bounds, KeyEntry, NetworkConfig, ProviderConfig, QueueConfig,
-    RetryConfig, Sequential, Timeouts,
+    RetryConfig, RouterConfig, Sequential, Timeouts,
 };
 use keypool_gateway::{Gateway, GatewayConfig, RunningGateway, Secret};
 use keypool_pool::{Limits, Priority, Strategy};
@@ -136,7 +136,7 @@ fn config(base_urls: impl Iterator<Item = String>) -> GatewayConfig {
         network: NetworkConfig::default(),
         answer_headers: true,
         providers: vec![provider],
-        default_target: None,
+        router: RouterConfig::default(),
         aliases: Vec::new(),
         state_file: None,
         seed: 1,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use pool::{
     AffinityFile, KeyFile, PoolFile, PoolProviderFile, Protocol, QueueFile, RetryFile, TimeoutsFile,
 };
-pub(crate) use routing::{ProviderFile, RouterFile};
+pub(crate) use routing::{FallbackFile, ProviderFile, RouteFile, RouterFile, TARGETS_MAX, Targets};
 pub(crate) use tenants::TenantFile;
 
 /// The configuration of keypool. Everything has a default but the keys.
@@ -53,6 +53,8 @@ pub(crate) struct ConfigFile {
     /// Which model serves which kind of request.
     #[serde(rename = "Router")]
     pub(crate) router: RouterFile,
+    /// As in claude-code-router: further targets for the rules of Router.
+    pub(crate) fallback: FallbackFile,
     /// Names for lists of targets: the first is wanted, the rest are fallbacks, in order.
     #[serde(rename = "Aliases")]
     pub(crate) aliases: BTreeMap<String, Targets>,
@@ -139,15 +141,6 @@ pub(crate) struct BoundsFile {
     pub(crate) delay: Option<u64>,
 }
 
-/// Targets in order of preference, each `provider,model`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub(crate) struct Targets(
-    /// The targets; at most 16, the bound of one request's fallbacks.
-    #[schemars(length(min = 1, max = 16))]
-    pub(crate) Vec<String>,
-);
-
 /// How much is logged.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -211,6 +204,7 @@ impl Default for ConfigFile {
             api_key_pool: None,
             providers: Vec::new(),
             router: RouterFile::default(),
+            fallback: FallbackFile::default(),
             aliases: BTreeMap::new(),
             network: NetworkFile::default(),
             answer_headers: true,

@@ -129,7 +129,13 @@ fn gateway_config(file: ConfigFile, checker: &mut Checker<'_>, path: &Path) -> G
     let pool_present = checker.root.get(&FieldPath::of(&["ApiKeyPool"])).is_some();
     let pooling = pool_present && pool.enabled;
     let providers = providers::providers(&pool, pooling, &file.providers, checker);
-    let routes = routing::routes(file.router, file.aliases, &providers, checker);
+    let routes = routing::routes(
+        file.router,
+        file.fallback,
+        file.aliases,
+        &providers,
+        checker,
+    );
     GatewayConfig {
         listen: access.listen,
         client_key: access.client_key,
@@ -145,7 +151,7 @@ fn gateway_config(file: ConfigFile, checker: &mut Checker<'_>, path: &Path) -> G
         network,
         answer_headers: file.answer_headers,
         providers: providers.ready,
-        default_target: routes.default_target,
+        router: routes.router,
         aliases: routes.aliases,
         state_file: Some(state_file),
         seed: file.seed.unwrap_or_else(random_seed),

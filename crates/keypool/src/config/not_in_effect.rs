@@ -6,21 +6,10 @@ use super::file::ConfigFile;
 use super::path::FieldPath;
 
 /// Fields by path, and what they would steer.
-const FIELDS: [(&[&str], &str); 7] = [
-    (&["Router", "background"], "routing by kind of request"),
-    (&["Router", "think"], "routing by kind of request"),
-    (&["Router", "longContext"], "routing by kind of request"),
-    (
-        &["Router", "longContextThreshold"],
-        "routing by kind of request",
-    ),
-    (&["Router", "webSearch"], "routing by kind of request"),
-    (&["Router", "image"], "routing by kind of request"),
-    (
-        &["NON_INTERACTIVE_MODE"],
-        "the launcher of claude-code-router",
-    ),
-];
+const FIELDS: [(&[&str], &str); 1] = [(
+    &["NON_INTERACTIVE_MODE"],
+    "the launcher of claude-code-router",
+)];
 
 /// Warns of each such field that the file sets.
 pub(super) fn check(file: &ConfigFile, checker: &mut Checker<'_>) {

@@ -30,12 +30,11 @@ impl Providers {
         self.names.iter().map(String::as_str)
     }
 
-    /// Whether a provider lists that model.
-    pub(super) fn serves(&self, model: &str) -> bool {
-        self.ready
-            .iter()
-            .flat_map(|provider| &provider.models)
-            .any(|known| known == model)
+    /// The names of the providers that list a model.
+    pub(super) fn that_list(&self, model: &str) -> Vec<&str> {
+        let lists = |provider: &&ProviderConfig| provider.models.iter().any(|one| one == model);
+        let listing = self.ready.iter().filter(lists);
+        listing.map(|provider| provider.name.as_str()).collect()
     }
 }
 

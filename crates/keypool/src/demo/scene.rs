@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use http::Method;
 use keypool_gateway::config::{
     AdminConfig, AffinityConfig, Bounds, KeyEntry, NetworkConfig, ProviderConfig, QueueConfig,
-    RetryConfig, Sequential, Timeouts,
+    RetryConfig, RouterConfig, Sequential, Timeouts,
 };
 use keypool_gateway::{Gateway, GatewayConfig, RunningGateway, Secret};
 use keypool_pool::{Limits, Priority, Strategy};
@@ -299,7 +299,7 @@ fn gateway_config(listen: SocketAddr, base_url: String, seed: u64) -> GatewayCon
         network: NetworkConfig::default(),
         answer_headers: true,
         providers: vec![provider],
-        default_target: None,
+        router: RouterConfig::default(),
         aliases: Vec::new(),
         state_file: None,
         seed,

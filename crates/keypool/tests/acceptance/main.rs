@@ -34,6 +34,7 @@ mod performance;
 mod process;
 mod recovery;
 mod relay;
+mod routes;
 mod routing;
 mod security;
 mod smuggling;

@@ -20,7 +20,7 @@ use crate::admin::{AdminAccess, router};
 use crate::clock::ManualTimeSource;
 use crate::config::{
     AdminConfig, AffinityConfig, Bounds, GatewayConfig, KeyEntry, NetworkConfig, ProviderConfig,
-    QueueConfig, RetryConfig, Sequential, Timeouts,
+    QueueConfig, RetryConfig, RouterConfig, Sequential, Timeouts,
 };
 use crate::core::Core;
 use crate::driver::Housekeeping;
@@ -176,7 +176,7 @@ pub(super) fn config(providers: &[(&str, &[&str])]) -> GatewayConfig {
             .iter()
             .map(|(name, keys)| provider(name, keys))
             .collect(),
-        default_target: None,
+        router: RouterConfig::default(),
         aliases: Vec::new(),
         state_file: None,
         seed: 1,
