@@ -178,20 +178,9 @@ impl Driver {
     /// Lists the provider's models: the cheapest call that a dead key cannot make.
     async fn ask(&self, provider: &Provider, key: &UpstreamKey) -> ProbeResult {
         let settings = provider.settings();
-        let mut request = Request::new(Full::new(Bytes::new()));
-        *request.method_mut() = Method::GET;
-        let Some(uri) = models_uri(key) else {
+        let Some(request) = models_request(settings.dialect, key) else {
             return ProbeResult::Inconclusive;
         };
-        *request.uri_mut() = uri;
-        let (name, value) = key.auth.clone();
-        request.headers_mut().insert(name, value);
-        if settings.dialect == Dialect::Anthropic {
-            let version = http::HeaderValue::from_static(ANTHROPIC_VERSION);
-            request
-                .headers_mut()
-                .insert(ANTHROPIC_VERSION_HEADER, version);
-        }
         let Ok((response, _open)) = self.upstream.send(request).await else {
             return ProbeResult::Inconclusive;
         };
@@ -223,6 +212,22 @@ impl Driver {
             _ => ProbeResult::Inconclusive,
         }
     }
+}
+
+/// The request for a list of models, with a key.
+pub(crate) fn models_request(dialect: Dialect, key: &UpstreamKey) -> Option<Request<Full<Bytes>>> {
+    let mut request = Request::new(Full::new(Bytes::new()));
+    *request.method_mut() = Method::GET;
+    *request.uri_mut() = models_uri(key)?;
+    let (name, value) = key.auth.clone();
+    request.headers_mut().insert(name, value);
+    if dialect == Dialect::Anthropic {
+        let version = http::HeaderValue::from_static(ANTHROPIC_VERSION);
+        request
+            .headers_mut()
+            .insert(ANTHROPIC_VERSION_HEADER, version);
+    }
+    Some(request)
 }
 
 fn models_uri(key: &UpstreamKey) -> Option<Uri> {

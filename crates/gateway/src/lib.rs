@@ -8,6 +8,7 @@ mod admin;
 mod answer;
 mod auth;
 mod body;
+mod catalogue;
 pub mod clock;
 pub mod config;
 mod core;

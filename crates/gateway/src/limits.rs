@@ -162,6 +162,27 @@ pub(crate) const ADMIN_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// How long a probe of a key may take.
 pub(crate) const PROBE_TIME: Duration = Duration::from_secs(15);
 
+/// How long a provider may take to list its models.
+pub(crate) const MODEL_LIST_TIME: Duration = Duration::from_secs(5);
+
+/// How long a provider's list of models is believed.
+pub(crate) const MODEL_LIST_KEPT: Duration = Duration::from_mins(10);
+
+/// How long a provider is left alone that did not list its models.
+pub(crate) const MODEL_LIST_PAUSE: Duration = Duration::from_mins(1);
+
+/// Most bytes of a provider's list of models. OpenRouter's, the longest, has less than one mebibyte.
+pub(crate) const MODEL_LIST_BYTES: usize = 4 * 1024 * 1024;
+
+/// Most models of one provider that are listed.
+pub(crate) const MODELS_LISTED: usize = 5000;
+
+/// Most bytes of a listed model's name.
+pub(crate) const MODEL_NAME_BYTES: usize = 512;
+
+/// Most models on one page of a list, which is what Anthropic and Gemini give at most.
+pub(crate) const MODELS_PER_PAGE: usize = 1000;
+
 /// A wait beyond this is not worth a client's retry: official SDKs sleep as long as they are told
 /// to, so such an answer carries `x-should-retry: false`.
 pub(crate) const LONGEST_CLIENT_WAIT: Duration = Duration::from_mins(1);

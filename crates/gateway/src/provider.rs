@@ -11,6 +11,7 @@ use keypool_wire::{AuthScheme, Dialect, ProviderKind, UpstreamBase};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use crate::catalogue::Catalogue;
 use crate::clock::TimeSource;
 use crate::config::{KeyEntry, ProviderConfig};
 use crate::pool_shell::SharedPool;
@@ -27,6 +28,8 @@ pub(crate) struct Provider {
     pub pool: SharedPool,
     /// What is measured about it besides what the pool counts.
     pub measurements: ProviderMeasurements,
+    /// What it says of its models.
+    pub catalogue: Catalogue,
     quota_headers: QuotaHeaders,
     settings: ArcSwap<Settings>,
     keys: ArcSwap<HashMap<KeyId, Arc<UpstreamKey>>>,
@@ -125,6 +128,7 @@ impl Provider {
             name: config.name.clone(),
             pool: SharedPool::new(pool, time.clone(), outputs),
             measurements: ProviderMeasurements::default(),
+            catalogue: Catalogue::default(),
             quota_headers: QuotaHeaders::default(),
             settings: ArcSwap::from_pointee(settings),
             keys: ArcSwap::from_pointee(keys),
@@ -218,6 +222,7 @@ impl Provider {
                 source,
             })?;
         self.settings.store(Arc::new(settings));
+        self.catalogue.clear();
         self.keys.store(Arc::new(fresh));
         Ok(())
     }

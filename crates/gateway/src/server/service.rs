@@ -106,7 +106,7 @@ impl Service {
                 }
                 traffic::serve(&self.core, &self.upstream, endpoint, request).await
             }
-            (Route::Models, &Method::GET) => self.models(&request, dialect),
+            (Route::Models, &Method::GET) => self.models(&request).await,
             (Route::Root | Route::Health, &Method::GET | &Method::HEAD) => {
                 json_response(200, r#"{"status":"ok"}"#)
             }
@@ -133,8 +133,11 @@ impl Service {
         match path {
             "/metrics" if with_admin => Route::Metrics,
             path if with_admin && path.starts_with("/api/") => Route::Admin,
-            "/v1/models" if with_traffic => Route::Models,
-            path if with_traffic => endpoint_of(path).map_or(Route::Unknown, Route::Endpoint),
+            path if with_traffic => match endpoint_of(path) {
+                Some(endpoint) => Route::Endpoint(endpoint),
+                None if traffic::is_models_path(path) => Route::Models,
+                None => Route::Unknown,
+            },
             _ => Route::Unknown,
         }
     }
@@ -151,16 +154,13 @@ impl Service {
         error_response(dialect, &error, Retry::After(spread(number)))
     }
 
-    fn models(&self, request: &Request<Incoming>, dialect: Dialect) -> Response<AnswerBody> {
+    async fn models(&self, request: &Request<Incoming>) -> Response<AnswerBody> {
         let live = self.core.live();
         match crate::auth::check_client(&live.config, request.headers(), request.uri()) {
-            Ok(_) => json_response(
-                200,
-                traffic::list_models(&live, request.headers()).to_string(),
-            ),
+            Ok(_) => traffic::answer_models(&live, &self.upstream, request).await,
             Err(denied) => {
                 let (error, retry) = traffic::denied(denied);
-                error_response(dialect, &error, retry)
+                error_response(traffic::models_dialect(request), &error, retry)
             }
         }
     }

@@ -35,7 +35,7 @@ use deferred::{HoldOpen, Pending, held_open};
 pub(crate) use failure::upstream_headers;
 pub(crate) use headers::{ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
 use journey::{Journey, Means, REQUEST_ID_HEADER, Trail};
-pub(crate) use models::list_models;
+pub(crate) use models::{answer_models, is_models_path, models_dialect};
 pub(crate) use options::is_critical;
 pub(crate) use quota_headers::QuotaHeaders;
 use request::{Arrival, ClientRequest};

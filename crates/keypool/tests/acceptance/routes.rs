@@ -2,6 +2,8 @@
 //! lists of models that clients may name. Names that say their provider are proved in [`crate::routing`].
 
 mod fallbacks;
+mod globs;
+mod lists;
 mod rules;
 mod subagents;
 

@@ -129,32 +129,6 @@ async fn a_provider_that_serves_nobody_from_here_is_left_at_once_and_its_keys_ar
 }
 
 #[tokio::test]
-async fn models_are_listed_in_the_askers_dialect() {
-    let listed = json!([{ "name": "openai", "api_key": openai_key(1), "models": ["gpt-x"] }]);
-    let setup = Setup::both(1).set("/Providers", listed);
-    let world = setup
-        .set("/Aliases", json!({ "fast": ["openai,gpt-x"] }))
-        .start()
-        .await;
-    let openai = world.get("/v1/models").await.json();
-    assert_eq!(openai["object"], "list");
-    let call = world
-        .get("/v1/models")
-        .header("anthropic-version", "2023-06-01");
-    let anthropic = call.await.json();
-    assert_eq!(anthropic["data"][0]["type"], "model");
-    for list in [openai, anthropic] {
-        let ids: Vec<&Value> = list["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|one| &one["id"])
-            .collect();
-        assert_eq!(ids, [&json!("fast"), &json!("openai,gpt-x")]);
-    }
-}
-
-#[tokio::test]
 async fn tokens_are_counted_by_the_provider_and_cost_no_quota() {
     let limit = json!({ "tokensPerMinute": 1000 });
     let world = Setup::anthropic(1).key(1, "rateLimit", limit).start().await;

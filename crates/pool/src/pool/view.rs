@@ -104,6 +104,12 @@ impl Pool {
         self.keys.get(handle).map(|key| self.shown(key))
     }
 
+    /// Whether some key's own list has the model, or some key has no list. Its state is not looked at.
+    #[must_use]
+    pub fn lists_model(&self, model: &str) -> bool {
+        !self.selector.matching(Some(model)).is_empty()
+    }
+
     fn shown(&self, key: &Key) -> KeySnapshot {
         let group = key.group.and_then(|group| self.groups.get(group));
         let name = group.map(|group| group.name.clone());
