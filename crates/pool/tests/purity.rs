@@ -67,8 +67,8 @@ fn manifest_of(name: &str) -> String {
 }
 
 #[test]
-fn pool_and_wire_list_no_runtime_no_http_and_no_clock() {
-    for name in ["pool", "wire"] {
+fn pool_wire_and_translate_list_no_runtime_no_http_and_no_clock() {
+    for name in ["pool", "wire", "translate"] {
         let manifest = manifest_of(name);
         assert!(
             !dependencies(&manifest).is_empty(),
