@@ -12,6 +12,9 @@ pub const GROUPS_MAX: usize = 100_000;
 /// to microseconds within 64 bits; no provider sells a thousandth of it.
 pub const LIMIT_MAX: u64 = 100_000_000_000;
 
+/// Largest limit on requests at a time: more than any machine has connections.
+pub const CONCURRENT_MAX: u32 = 1_000_000;
+
 /// Models for which one key may be cooling or barred at a time. Clients choose model names, so
 /// without a bound they would choose the memory too; the bar that ends first gives way.
 pub const MODEL_BARS_MAX: usize = 64;

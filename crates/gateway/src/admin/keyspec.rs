@@ -1,6 +1,6 @@
 //! A key as the API takes it: the fields of the configuration file, checked, without a host.
 
-use keypool_pool::bounds::LIMIT_MAX;
+use keypool_pool::bounds::{CONCURRENT_MAX, LIMIT_MAX};
 use keypool_pool::{Edit, KeyPatch, Limits, Priority, Timestamp};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -233,7 +233,7 @@ fn read_limits(fields: &mut Fields, current: Limits) -> Result<Option<Limits>, A
         )?,
         requests_per_day: limit("requestsPerDay", current.requests_per_day, most)?,
         tokens_per_day: limit("tokensPerDay", current.tokens_per_day, most)?,
-        max_concurrent: limit("maxConcurrent", concurrent, u64::from(u32::MAX))?
+        max_concurrent: limit("maxConcurrent", concurrent, u64::from(CONCURRENT_MAX))?
             .and_then(|value| u32::try_from(value).ok()),
     };
     body.finish()?;
@@ -299,6 +299,14 @@ mod tests {
             refusal(limit),
             ("invalid_field", field("rateLimit.requestsPerMinute"))
         );
+        // As much as the configuration file takes, and no more.
+        let concurrent = |most: u64| json!({"key": "k", "rateLimit": {"maxConcurrent": most}});
+        assert_eq!(
+            refusal(concurrent(1_000_001)),
+            ("invalid_field", field("rateLimit.maxConcurrent"))
+        );
+        let entry = key(concurrent(1_000_000)).unwrap();
+        assert_eq!(entry.limits.max_concurrent, Some(1_000_000));
         let unknown = json!({"key": "k", "rateLimit": {"requestPerMinute": 1}});
         assert_eq!(
             refusal(unknown),

@@ -140,6 +140,8 @@ fn limits_are_bounded_as_the_pool_bounds_them() {
     for (name, limit) in limits.iter().filter(|(name, _)| *name != "maxConcurrent") {
         assert_eq!(limit["maximum"], keypool_pool::bounds::LIMIT_MAX, "{name}");
     }
+    let concurrent = &limits["maxConcurrent"]["maximum"];
+    assert_eq!(concurrent, keypool_pool::bounds::CONCURRENT_MAX);
 }
 
 fn collect_keywords(schema: &Value, used: &mut BTreeSet<String>) {
