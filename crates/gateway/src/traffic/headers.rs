@@ -116,6 +116,8 @@ fn is_quota_header(name: &str) -> bool {
         "anthropic-priority-",
         "anthropic-fast-",
         "x-ratelimit-",
+        // Together's, beside the last.
+        "x-tokenlimit-",
     ]
     .iter()
     .any(|prefix| name.starts_with(prefix))
@@ -194,6 +196,7 @@ mod tests {
         let shown = for_client(&map(&[
             ("anthropic-ratelimit-requests-remaining", "3"),
             ("x-ratelimit-limit-tokens", "3"),
+            ("x-tokenlimit-remaining", "3"),
             ("retry-after", "1"),
             ("set-cookie", "a=b"),
             ("request-id", "req_1"),
