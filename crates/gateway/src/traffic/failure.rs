@@ -216,6 +216,22 @@ impl Failure {
         self.kind == FailureKind::Request
     }
 
+    /// What the client should do if nothing cures it and nobody knows when something will: its own mistake it
+    /// would only make again, unless the status says that it came at the wrong time.
+    #[must_use]
+    pub(super) fn advice(&self) -> Retry {
+        let status = match &self.answer {
+            FailureAnswer::Upstream(parts, _) => parts.status.as_u16(),
+            FailureAnswer::Own(error) => error.status,
+        };
+        let may_pass = matches!(status, 408 | 409 | 424 | 425 | 429);
+        if self.is_client_s() && (400..500).contains(&status) && !may_pass {
+            Retry::Never
+        } else {
+            Retry::Unsaid
+        }
+    }
+
     /// Whether the client is told that the service is unavailable for now.
     #[must_use]
     pub(super) fn is_temporary(&self) -> bool {

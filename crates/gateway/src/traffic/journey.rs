@@ -238,7 +238,8 @@ impl<'a> Journey<'a> {
                         stage.rejected();
                     }
                     let dialect = self.request.facts.endpoint.dialect();
-                    let response = failure.into_response(dialect, Retry::Unsaid);
+                    let advice = failure.advice();
+                    let response = failure.into_response(dialect, advice);
                     trace_unserved(&self.request.facts, &self.trail, target, &response);
                     return Some(response);
                 }
@@ -489,7 +490,10 @@ impl<'a> Journey<'a> {
                 FailureKind::Request
                 | FailureKind::Server
                 | FailureKind::Timeout
-                | FailureKind::Broken => failure.into_response(dialect, Retry::Unsaid),
+                | FailureKind::Broken => {
+                    let advice = failure.advice();
+                    failure.into_response(dialect, advice)
+                }
             },
             None => match &self.last_refusal {
                 Some((provider, refusal)) => {

@@ -17,9 +17,15 @@ fn row(trouble: &'static str, asked: Asked) -> Row {
 /// The provider's complaint goes to the client word for word after one attempt.
 fn passed_on(trouble: &'static str, asked: Asked, meets: Meets, told: (u16, &'static str)) -> Row {
     let (status, word) = told;
-    row(trouble, asked)
+    let row = row(trouble, asked)
         .keys([(meets, Sound), (sound(), Sound)])
-        .gets(Theirs(status, word))
+        .gets(Theirs(status, word));
+    // What the provider was to ask somebody else for may be there the next time.
+    if status == 424 {
+        row
+    } else {
+        row.do_not_retry()
+    }
 }
 
 pub(super) fn rows() -> Vec<Row> {

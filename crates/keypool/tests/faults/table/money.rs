@@ -212,7 +212,8 @@ fn limits_of_spending() -> Vec<Row> {
             ),
             (sound(), Sound),
         ])
-        .gets(Theirs(402, "linked_organization_spend_limit_reached")),
+        .gets(Theirs(402, "linked_organization_spend_limit_reached"))
+        .do_not_retry(),
     );
     rows
 }

@@ -133,6 +133,7 @@ fn each_key_otherwise() -> Vec<Row> {
         )
         .keys([(status(500), Sound), (long, Sound)])
         .gets(Theirs(400, "invalid_request_error"))
+        .do_not_retry()
         .attempts(2),
     ]
 }

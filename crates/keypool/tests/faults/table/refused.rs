@@ -216,6 +216,7 @@ fn for_one_model() -> Vec<Row> {
             row("No key's account knows the model", asked)
                 .keys([(meets.clone(), Sound), (meets, Sound)])
                 .gets(Theirs(404, word))
+                .do_not_retry()
                 .attempts(2),
         );
     }
@@ -241,7 +242,8 @@ fn for_the_place_or_the_way() -> Vec<Row> {
                 ),
                 (sound(), Sound),
             ])
-            .gets(Theirs(403, "unsupported_country_region_territory")),
+            .gets(Theirs(403, "unsupported_country_region_territory"))
+            .do_not_retry(),
     );
     rows.push(
         row("The service tier is not open to the key's project", CHAT).cured(
