@@ -53,6 +53,7 @@ const SHAPES: [Shape; 2] = [
 struct Lines {
     goodput: [Rounds; LOADS.len()],
     left: Rounds,
+    left_of_closed: Rounds,
     p50: Rounds,
     p99: Rounds,
     refused: Rounds,
@@ -120,7 +121,7 @@ impl Lines {
         outcomes: [anyhow::Result<Offered>; LOADS.len()],
         extent: &Extent,
     ) -> anyhow::Result<()> {
-        let mut best = peak;
+        let mut best = 0.0;
         let mut last = 0.0;
         for (load, offered) in outcomes.into_iter().enumerate() {
             let Offered { mut outcome, cpu } = offered?;
@@ -145,6 +146,7 @@ impl Lines {
             }
         }
         self.left.push(kind, last / best.max(1.0));
+        self.left_of_closed.push(kind, last / peak.max(1.0));
         Ok(())
     }
 
@@ -161,6 +163,12 @@ impl Lines {
             "",
             self.left,
             at_least,
+        ));
+        rows.push(Row::new(
+            format!("{shape}, the same of the closed loop's rate"),
+            "",
+            self.left_of_closed,
+            None,
         ));
         for (what, unit, rounds) in [
             ("latency of what is served, p50", "ms", self.p50),

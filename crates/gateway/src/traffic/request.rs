@@ -7,9 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use hyper::body::Incoming;
 use keypool_pool::{Timestamp, TraceRecord, Urgency};
-use keypool_wire::{
-    Dialect, Endpoint, GeminiPath, OwnError, Peek, PeekError, take_subagent_model,
-};
+use keypool_wire::{Dialect, Endpoint, GeminiPath, OwnError, Peek, PeekError, take_subagent_model};
 
 use crate::answer::Retry;
 use crate::auth::TenantRef;
