@@ -27,12 +27,18 @@ pub(crate) fn endpoint_at(
     asked: Endpoint,
 ) -> Option<Endpoint> {
     match (asked, speaks) {
-        (Endpoint::Messages, Dialect::OpenAi) => Some(Endpoint::ChatCompletions),
+        (Endpoint::Messages | Endpoint::GenerateContent, Dialect::OpenAi) => {
+            Some(Endpoint::ChatCompletions)
+        }
         (Endpoint::Responses, Dialect::OpenAi) if !kind.serves_responses() => {
             Some(Endpoint::ChatCompletions)
         }
-        (Endpoint::ChatCompletions | Endpoint::Responses, Dialect::Anthropic) => {
-            Some(Endpoint::Messages)
+        (
+            Endpoint::ChatCompletions | Endpoint::Responses | Endpoint::GenerateContent,
+            Dialect::Anthropic,
+        ) => Some(Endpoint::Messages),
+        (Endpoint::Messages | Endpoint::ChatCompletions | Endpoint::Responses, Dialect::Gemini) => {
+            Some(Endpoint::GenerateContent)
         }
         _ => (asked.dialect() == speaks).then_some(asked),
     }
@@ -74,7 +80,7 @@ impl Outbound {
         let kind = target.provider.settings().kind;
         match (Api::of_endpoint(asked), Api::of_endpoint(target.endpoint)) {
             (Some(client_s), Some(provider_s)) if client_s != provider_s => {
-                Self::translated(client_s, provider_s, body, kind, target)
+                Self::translated(client_s, provider_s, body, peek, kind, target)
                     .map_err(|refusal| refused(&refusal))
             }
             (api, _) => {
@@ -93,10 +99,12 @@ impl Outbound {
         client_s: Api,
         provider_s: Api,
         body: &Bytes,
+        peek: &Peek,
         kind: ProviderKind,
         target: &Target,
     ) -> Result<Self, Refusal> {
-        let request = ReadRequest::read(client_s, body)?;
+        // Gemini's clients ask for a stream in the path.
+        let request = ReadRequest::read(client_s, body)?.with_stream(peek.stream);
         let translated = request.write(&WrittenFor {
             chat: chat_flavour(kind),
             stream_options: takes_stream_options(kind),
@@ -195,9 +203,17 @@ pub(super) fn foreign_error(
     status: u16,
     body: &[u8],
 ) -> Option<Bytes> {
-    let client_s = Api::of_endpoint(asked).filter(|_| asked.dialect() != answered.dialect())?;
-    let failure = ForeignFailure::read(Some(status), body);
-    Some(failure.body(client_s).into())
+    // Errors are the same at all endpoints of a dialect.
+    let client_s = match asked.dialect() {
+        Dialect::Anthropic => Api::Messages,
+        Dialect::OpenAi => Api::ChatCompletions,
+        Dialect::Gemini => Api::GenerateContent,
+    };
+    let is_foreign = asked.dialect() != answered.dialect();
+    is_foreign.then(|| {
+        let failure = ForeignFailure::read(Some(status), body);
+        failure.body(client_s).into()
+    })
 }
 
 fn refused(refusal: &Refusal) -> OwnError {

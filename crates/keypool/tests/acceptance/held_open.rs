@@ -45,7 +45,7 @@ fn is_sign_of_life(event: &Event, api: Api) -> bool {
     match api {
         Api::Messages => event.name == "ping" && event.json() == json!({ "type": "ping" }),
         // A comment has neither a name nor data.
-        Api::Chat | Api::Responses | Api::Embeddings => {
+        Api::Chat | Api::Responses | Api::Embeddings | Api::Gemini => {
             event.name.is_empty() && event.data.is_empty()
         }
     }
@@ -59,6 +59,7 @@ fn text(events: &[Event], api: Api) -> String {
             Api::Messages => &event["delta"]["text"],
             Api::Chat => &event["choices"][0]["delta"]["content"],
             Api::Responses | Api::Embeddings => &event["delta"],
+            Api::Gemini => &event["candidates"][0]["content"]["parts"][0]["text"],
         };
         piece.as_str().unwrap_or_default().to_owned()
     };

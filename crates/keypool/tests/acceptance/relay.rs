@@ -15,6 +15,7 @@ fn odd_body(api: Api, model: &str) -> String {
         }
         Api::Chat => r#""messages":[{"role":"user","content":"\u00fc /\/ é"}]"#,
         Api::Responses | Api::Embeddings => r#""input":"\u00fc /\/ é""#,
+        Api::Gemini => r#""contents":[{"parts":[{"text":"\u00fc /\/ é"}]}]"#,
     };
     format!("{{ \"zeta\" : 1.0 ,\n\t{prompt},  \"model\":\"{model}\" , \"alpha\":[ ]}}\n")
 }
@@ -82,6 +83,7 @@ async fn the_provider_gets_exactly_one_credential_and_the_clients_other_headers(
         Api::Chat | Api::Responses | Api::Embeddings => {
             ("authorization", format!("Bearer {}", openai_key(1)))
         }
+        Api::Gemini => ("x-goog-api-key", api.key(1)),
     };
     for api in Api::ALL {
         for (name, value) in &credentials {

@@ -18,6 +18,18 @@ use crate::support::{Answer, Api, Event, OpenAnswer, Setup, World, eventually, m
 use script::{Step, Upstream, chunk, end, stream_head};
 use words::{CACHED, GUESSED_OUTPUT, INPUT, OUTPUT};
 
+/// All APIs for which models answer.
+const ALL: [Api; 5] = [
+    Api::Messages,
+    Api::Chat,
+    Api::Responses,
+    Api::Embeddings,
+    Api::Gemini,
+];
+
+/// Those that can answer as a stream.
+const STREAMED: [Api; 4] = [Api::Messages, Api::Chat, Api::Responses, Api::Gemini];
+
 /// A gateway before an upstream that plays scripts.
 struct Stage {
     world: World,
@@ -59,6 +71,7 @@ impl Stage {
         let base_url = match api {
             Api::Messages => upstream.url().to_owned(),
             Api::Chat | Api::Responses | Api::Embeddings => format!("{}/v1", upstream.url()),
+            Api::Gemini => format!("{}/v1beta", upstream.url()),
         };
         let mut config = json!({ "ApiKeyPool": { "enabled": true, "strategy": "fill-first" } });
         let of_provider = json!({ "keys": keys, "baseUrl": base_url });
@@ -100,7 +113,7 @@ impl Stage {
 
     /// Asks for a stream and reads what comes first.
     async fn open(&self) -> OpenAnswer {
-        let asked = self.world.post(self.api.path()).json(&self.body(true));
+        let asked = self.world.send(self.api, &self.body(true));
         asked.open().await
     }
 
@@ -112,10 +125,7 @@ impl Stage {
 
     /// Asks for a plain answer.
     async fn ask(&self) -> Answer {
-        self.world
-            .post(self.api.path())
-            .json(&self.body(false))
-            .await
+        self.world.send(self.api, &self.body(false)).await
     }
 
     /// The counters of the `number`-th key, once nothing is in flight with it.
@@ -167,6 +177,7 @@ impl Stage {
             Api::Chat => Endpoint::ChatCompletions,
             Api::Responses => Endpoint::Responses,
             Api::Embeddings => Endpoint::Embeddings,
+            Api::Gemini => Endpoint::GenerateContent,
         };
         let body = self.body(true).to_string();
         keypool_wire::peek(endpoint, body.as_bytes())
@@ -178,7 +189,7 @@ impl Stage {
     /// and guesses.
     fn guess(&self) -> Counted {
         match self.api {
-            Api::Messages => Counted {
+            Api::Messages | Api::Gemini => Counted {
                 output: GUESSED_OUTPUT,
                 guessed_output: GUESSED_OUTPUT,
                 ..STATED
@@ -212,7 +223,7 @@ fn own_error(api: Api, stream: &[u8], begins: &str) -> String {
             );
             body["code"].as_str().unwrap().to_owned()
         }
-        Api::Messages | Api::Chat | Api::Embeddings => {
+        Api::Messages | Api::Chat | Api::Embeddings | Api::Gemini => {
             let name = if api == Api::Messages { "error" } else { "" };
             assert_eq!(event.name, name);
             api.error_code_in(&body)

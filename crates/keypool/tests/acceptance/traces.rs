@@ -39,10 +39,18 @@ fn micros_now() -> u64 {
 
 /// Input tokens and output tokens, as an answer that is no stream states them.
 fn stated(answer: &Answer, api: Api) -> (Value, Value) {
-    let mut usage = answer.json()["usage"].take();
+    let mut body = answer.json();
+    if api == Api::Gemini {
+        let mut usage = body["usageMetadata"].take();
+        return (
+            usage["promptTokenCount"].take(),
+            usage["candidatesTokenCount"].take(),
+        );
+    }
+    let mut usage = body["usage"].take();
     let (input, output) = match api {
         Api::Messages | Api::Responses => ("input_tokens", "output_tokens"),
-        Api::Chat | Api::Embeddings => ("prompt_tokens", "completion_tokens"),
+        Api::Chat | Api::Embeddings | Api::Gemini => ("prompt_tokens", "completion_tokens"),
     };
     let output = match api {
         Api::Embeddings => json!(0),

@@ -22,7 +22,7 @@ struct Pair {
     keys_after: usize,
 }
 
-const PAIRS: [Pair; 4] = [
+const PAIRS: [Pair; 9] = [
     Pair::of(Api::Messages, Api::Chat),
     Pair::of(Api::Chat, Api::Messages),
     Pair::of(Api::Responses, Api::Messages),
@@ -33,6 +33,11 @@ const PAIRS: [Pair; 4] = [
         name: "deepseek",
         keys_after: 2,
     },
+    Pair::of(Api::Messages, Api::Gemini),
+    Pair::of(Api::Chat, Api::Gemini),
+    Pair::of(Api::Responses, Api::Gemini),
+    Pair::of(Api::Gemini, Api::Messages),
+    Pair::of(Api::Gemini, Api::Chat),
 ];
 
 impl Pair {
@@ -40,6 +45,7 @@ impl Pair {
         let name = match provider {
             Api::Messages => "anthropic",
             Api::Chat | Api::Responses | Api::Embeddings => "openai",
+            Api::Gemini => "gemini",
         };
         Self {
             client,
@@ -54,7 +60,7 @@ impl Pair {
         let others: Vec<Value> = (1..=keys)
             .map(|number| json!({ "key": openai_key(number + 2) }))
             .collect();
-        Setup::both(keys)
+        Setup::all(keys)
             .with_sim_keys("openai", keys + 2)
             .set("/ApiKeyPool/providers/deepseek/keys", others)
     }
@@ -78,11 +84,7 @@ impl Pair {
     }
 
     fn post(self, world: &World, body: &Value) -> Call {
-        let mut call = world.post(self.client.path());
-        for (name, value) in self.client.headers() {
-            call = call.header(name, value);
-        }
-        call.json(body)
+        world.send(self.client, body)
     }
 
     /// The model in the form that leads to the provider.
@@ -118,6 +120,7 @@ fn name(api: Api) -> &'static str {
         Api::Messages => "Anthropic Messages",
         Api::Chat => "OpenAI Chat Completions",
         Api::Responses => "OpenAI Responses",
+        Api::Gemini => "Gemini generateContent",
         Api::Embeddings => unreachable!("no model answers"),
     }
 }
@@ -130,6 +133,7 @@ fn text_of(api: Api, answer: &Answer) -> String {
         Api::Messages => &body["content"][0]["text"],
         Api::Chat => &body["choices"][0]["message"]["content"],
         Api::Responses => &body["output"][0]["content"][0]["text"],
+        Api::Gemini => &body["candidates"][0]["content"]["parts"][0]["text"],
         Api::Embeddings => unreachable!("no model answers"),
     };
     text.as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
@@ -137,9 +141,14 @@ fn text_of(api: Api, answer: &Answer) -> String {
 
 /// The tokens that an answer, or an event of it, states: input and output.
 fn usage_of(api: Api, body: &Value) -> (u64, u64) {
+    if api == Api::Gemini {
+        let names = ["promptTokenCount", "candidatesTokenCount"];
+        let [input, output] = names.map(|name| body["usageMetadata"][name].as_u64());
+        return (input.unwrap_or_default(), output.unwrap_or_default());
+    }
     let names = match api {
         Api::Messages | Api::Responses => ["input_tokens", "output_tokens"],
-        Api::Chat | Api::Embeddings => ["prompt_tokens", "completion_tokens"],
+        Api::Chat | Api::Embeddings | Api::Gemini => ["prompt_tokens", "completion_tokens"],
     };
     let [input, output] = names.map(|name| body["usage"][name].as_u64().unwrap_or_default());
     (input, output)
@@ -153,6 +162,7 @@ fn piece_of(api: Api, event: &Event) -> String {
         Api::Chat => &body["choices"][0]["delta"]["content"],
         Api::Responses if event.name == "response.output_text.delta" => &body["delta"],
         Api::Responses => &Value::Null,
+        Api::Gemini => &body["candidates"][0]["content"]["parts"][0]["text"],
         Api::Embeddings => unreachable!("no model answers"),
     };
     text.as_str().unwrap_or_default().to_owned()
@@ -165,6 +175,9 @@ fn text_in(api: Api, events: &[Event]) -> String {
 
 /// Whether an event ends a whole stream.
 fn is_end(api: Api, event: &Event) -> bool {
+    if api == Api::Gemini {
+        return event.json()["candidates"][0]["finishReason"].is_string();
+    }
     event.name == api.last_event() || event.data == api.last_event()
 }
 
@@ -172,7 +185,7 @@ fn is_end(api: Api, event: &Event) -> bool {
 fn is_error(api: Api, event: &Event) -> bool {
     match api {
         Api::Messages => event.name == "error" && event.json()["type"] == "error",
-        Api::Chat => event.json()["error"]["message"].is_string(),
+        Api::Chat | Api::Gemini => event.json()["error"]["message"].is_string(),
         Api::Responses => matches!(event.name.as_str(), "error" | "response.failed"),
         Api::Embeddings => unreachable!("it has no streams"),
     }
@@ -193,6 +206,9 @@ fn with_tool(api: Api, mut body: Value) -> Value {
             json!([{"type": "function", "function": {"name": "weather", "parameters": schema}}])
         }
         Api::Responses => json!([{"type": "function", "name": "weather", "parameters": schema}]),
+        Api::Gemini => {
+            json!([{"functionDeclarations": [{"name": "weather", "parametersJsonSchema": schema}]}])
+        }
         Api::Embeddings => unreachable!("no model answers"),
     };
     body

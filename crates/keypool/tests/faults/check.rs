@@ -133,6 +133,7 @@ fn text(api: Api, body: &Value) -> Option<&str> {
         Api::Messages => body["content"][0]["text"].as_str(),
         Api::Chat => body["choices"][0]["message"]["content"].as_str(),
         Api::Responses => body["output"][0]["content"][0]["text"].as_str(),
+        Api::Gemini => body["candidates"][0]["content"]["parts"][0]["text"].as_str(),
         Api::Embeddings => None,
     }
 }
@@ -145,6 +146,7 @@ fn piece(api: Api, event: &Event) -> String {
         Api::Chat | Api::Embeddings => &data["choices"][0]["delta"]["content"],
         Api::Responses if event.name == "response.output_text.delta" => &data["delta"],
         Api::Responses => &Value::Null,
+        Api::Gemini => &data["candidates"][0]["content"]["parts"][0]["text"],
     };
     piece.as_str().unwrap_or_default().to_owned()
 }
@@ -214,6 +216,9 @@ fn is_error(event: &Event) -> bool {
 }
 
 fn is_last(api: Api, event: &Event) -> bool {
+    if api == Api::Gemini {
+        return event.json()["candidates"][0]["finishReason"].is_string();
+    }
     event.name == api.last_event() || event.data == api.last_event()
 }
 
@@ -225,6 +230,9 @@ fn names(event: &Value, code: &str) -> bool {
         &error["code"],
         &error["details"]["error_code"],
         &event["code"],
+        &error["status"],
     ];
+    let reason = error["details"][0]["reason"].as_str();
     places.into_iter().any(|place| *place == code)
+        || reason.is_some_and(|reason| reason.eq_ignore_ascii_case(code))
 }

@@ -89,6 +89,29 @@ pub(crate) fn openai(status: u16, kind: &str, code: Option<&str>, message: &str)
     error(status, code.unwrap_or(kind), &json!({ "error": inner }))
 }
 
+/// Gemini's error, told by its status or by the first of its details that names the case.
+pub(crate) fn gemini(status: u16, word: &str, message: &str, details: &Value) -> Meets {
+    let name = match status {
+        400 => "INVALID_ARGUMENT",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        402 | 429 => "RESOURCE_EXHAUSTED",
+        503 => "UNAVAILABLE",
+        504 => "DEADLINE_EXCEEDED",
+        _ => "INTERNAL",
+    };
+    let name = if word.chars().all(|c| c.is_ascii_uppercase() || c == '_') && details.is_null() {
+        word
+    } else {
+        name
+    };
+    let mut inner = json!({ "code": status, "message": message, "status": name });
+    if !details.is_null() {
+        inner["details"] = details.clone();
+    }
+    error(status, word, &json!({ "error": inner }))
+}
+
 /// OpenRouter's error.
 pub(crate) fn openrouter(status: u16, word: &str, message: &str, metadata: &Value) -> Meets {
     let inner = json!({ "code": status, "message": message, "metadata": metadata });

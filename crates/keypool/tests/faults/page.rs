@@ -206,6 +206,7 @@ impl Display for Asked {
             Api::Chat => "Chat",
             Api::Responses => "Responses",
             Api::Embeddings => "Embeddings",
+            Api::Gemini => "generateContent",
         };
         write!(f, "{} {api}", self.vendor.title)?;
         if self.is_streamed {

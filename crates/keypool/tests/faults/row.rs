@@ -43,6 +43,7 @@ macro_rules! vendors {
 vendors! {
     ANTHROPIC: "anthropic", "Anthropic";
     OPENAI: "openai", "OpenAI";
+    GEMINI: "gemini", "Gemini";
     AZURE: "azure", "Azure";
     OPENROUTER: "openrouter", "OpenRouter";
     DEEPSEEK: "deepseek", "DeepSeek";
@@ -75,6 +76,9 @@ pub(crate) const CHAT_STREAM: Asked = asked(OPENAI, Api::Chat, true);
 pub(crate) const RESPONSES: Asked = asked(OPENAI, Api::Responses, false);
 pub(crate) const RESPONSES_STREAM: Asked = asked(OPENAI, Api::Responses, true);
 pub(crate) const EMBEDDINGS: Asked = asked(OPENAI, Api::Embeddings, false);
+
+pub(crate) const GENERATE: Asked = asked(GEMINI, Api::Gemini, false);
+pub(crate) const GENERATE_STREAM: Asked = asked(GEMINI, Api::Gemini, true);
 
 /// Chat completions of a vendor that speaks like OpenAI.
 pub(crate) const fn chat_of(vendor: Vendor) -> Asked {

@@ -12,7 +12,8 @@ use crate::meets::What;
 use crate::ports::OpenPort;
 use crate::row::{Asked, Row, Sends, Step};
 use crate::support::{
-    self, Answer, Call, PATIENCE, Setup, World, anthropic_key, eventually, mask, openai_key,
+    self, Answer, Api, Call, PATIENCE, Setup, World, anthropic_key, eventually, gemini_key, mask,
+    openai_key,
 };
 
 /// Rows that run at the same time, over all groups.
@@ -109,10 +110,10 @@ async fn run(row: Row) -> Vec<String> {
 
 /// The `number`-th key of the row's provider.
 pub(crate) fn secret(asked: Asked, number: usize) -> String {
-    if asked.vendor.name == "anthropic" {
-        anthropic_key(number)
-    } else {
-        openai_key(number)
+    match asked.vendor.name {
+        "anthropic" => anthropic_key(number),
+        "gemini" => gemini_key(number),
+        _ => openai_key(number),
     }
 }
 
@@ -124,7 +125,7 @@ pub(crate) fn spare_secret(asked: Asked) -> String {
 async fn world_of(row: &Row) -> (Vec<OpenPort>, World) {
     let provider = row.asked.vendor.name;
     let speaks_like = match provider {
-        "anthropic" => "anthropic",
+        own @ ("anthropic" | "gemini") => own,
         _ => "openai",
     };
     let secrets: Vec<String> = (1..=row.keys.len())
@@ -208,11 +209,15 @@ async fn take(step: &Step, row: &Row, world: &World) {
 
 /// Requests for answers of a model that have reached the simulated provider.
 fn received(row: &Row, world: &World) -> usize {
-    let path = row.asked.api.path();
+    let is_one = |path: &str| match row.asked.api {
+        // Model and method stand in it.
+        Api::Gemini => path.contains("enerateContent"),
+        api => path == api.path(),
+    };
     let requests = world.received();
     requests
         .iter()
-        .filter(|request| request.path_and_query == path)
+        .filter(|request| is_one(&request.path_and_query))
         .count()
 }
 
@@ -228,6 +233,12 @@ fn request(row: &Row, world: &World) -> Call {
         api.body()
     };
     body["model"] = format!("{},{}", vendor.name, api.model()).into();
+    if api == Api::Gemini {
+        if let Sends::With(member, value) = &row.sends {
+            body[member] = value.clone();
+        }
+        return world.send(api, &body);
+    }
     let mut headers = api.headers();
     let mut text = None;
     match &row.sends {

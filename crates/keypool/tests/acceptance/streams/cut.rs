@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::script::{Step, chunk, end, send, stream_head};
 use super::words::{begun, closing, finish, piece, shown, whole};
-use super::{Counted, STATED, Stage, own_error};
+use super::{Counted, STATED, STREAMED, Stage, own_error};
 use crate::support::Api;
 
 /// How a stream can break off after its text, by what follows; and what the client is told.
@@ -51,7 +51,7 @@ fn breaks(api: Api) -> Vec<(&'static str, Vec<Step>, &'static str)> {
 // acceptance 59, 70
 #[tokio::test]
 async fn a_stream_that_breaks_off_ends_in_the_dialects_error_and_counts_as_failed() {
-    for api in Api::STREAMED {
+    for api in STREAMED {
         for (how, rest, code) in breaks(api) {
             let stage = Stage::of(api).await;
             let mut steps = vec![stream_head(), chunk(begun(api))];
@@ -71,7 +71,7 @@ async fn a_stream_that_breaks_off_ends_in_the_dialects_error_and_counts_as_faile
 // acceptance 70
 #[tokio::test]
 async fn traces_tell_whether_the_figures_of_an_answer_are_guesses() {
-    for api in Api::STREAMED {
+    for api in STREAMED {
         let stage = Stage::of(api).await;
         let mut records = stage.world.get("/api/trace").open().await;
         for (stream, counted) in [(begun(api), stage.guess()), (whole(api), STATED)] {
@@ -106,7 +106,7 @@ async fn traces_tell_whether_the_figures_of_an_answer_are_guesses() {
 
 #[tokio::test]
 async fn nothing_but_the_end_marker_is_missing_and_still_it_is_cut() {
-    for api in [Api::Messages, Api::Responses] {
+    for api in [Api::Messages, Api::Responses, Api::Gemini] {
         let stage = Stage::of(api).await;
         let all = begun(api) + &closing(api);
         stage.plays(vec![stream_head(), chunk(&all), end()]);
@@ -150,7 +150,7 @@ async fn a_chat_completion_is_whole_once_it_is_finished_marker_or_not() {
 
 #[tokio::test]
 async fn what_is_whole_stays_whole_whatever_the_connection_does_after_it() {
-    for api in Api::STREAMED {
+    for api in STREAMED {
         for (how, rest) in [
             ("in good order", vec![end()]),
             ("reset", vec![Step::Reset]),
@@ -181,7 +181,7 @@ async fn what_is_whole_stays_whole_whatever_the_connection_does_after_it() {
 
 #[tokio::test]
 async fn a_stream_is_relayed_byte_for_byte_however_it_is_cut_into_chunks() {
-    for api in Api::STREAMED {
+    for api in STREAMED {
         let stage = Stage::of(api).await;
         for size in [1, 7, 100] {
             let mut steps = vec![stream_head()];

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::script::{Step, answer, chunk, end, head};
 use super::words::{begun, closing, marker, plain, shown, whole};
-use super::{STATED, Stage, own_error};
+use super::{ALL, STATED, STREAMED, Stage, own_error};
 use crate::support::{Api, mask};
 
 const CODINGS: [&str; 4] = ["gzip", "deflate", "br", "zstd"];
@@ -44,7 +44,7 @@ fn header(coding: &str) -> String {
 // acceptance 70
 #[tokio::test]
 async fn an_encoded_plain_answer_is_decoded_and_counted() {
-    for api in Api::ALL {
+    for api in ALL {
         let stage = Stage::of(api).await;
         let body = plain(api).to_string();
         for coding in CODINGS {
@@ -72,7 +72,7 @@ async fn an_encoded_plain_answer_is_decoded_and_counted() {
 // acceptance 70
 #[tokio::test]
 async fn an_encoded_stream_is_decoded_as_it_comes() {
-    for api in Api::STREAMED {
+    for api in STREAMED {
         let stage = Stage::of(api).await;
         for coding in CODINGS {
             let rest = closing(api) + &marker(api);
@@ -175,7 +175,7 @@ async fn a_damaged_or_unknown_encoding_is_garbage() {
 
 #[tokio::test]
 async fn an_encoded_stream_that_breaks_off_ends_in_the_dialects_error() {
-    for api in Api::STREAMED {
+    for api in STREAMED {
         let [first, ..] = &encoded("gzip", &[&begun(api)]).await[..] else {
             panic!("no parts")
         };

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::script::{Step, answer, chunk, end, head, stream_head};
 use super::words::{begun, piece, plain, preamble, shown, whole};
-use super::{STATED, Stage, own_error};
+use super::{ALL, STATED, STREAMED, Stage, own_error};
 use crate::support::{Api, mask};
 
 /// What no client can read, within a stream.
@@ -25,7 +25,7 @@ fn garbage(api: Api) -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn garbage_within_a_stream_ends_it_with_an_error_and_is_not_passed_on() {
-    for api in Api::STREAMED {
+    for api in STREAMED {
         let stage = Stage::of(api).await;
         let kinds = garbage(api).len() as u64;
         for garbage in garbage(api) {
@@ -58,7 +58,7 @@ async fn garbage_within_a_stream_ends_it_with_an_error_and_is_not_passed_on() {
 
 #[tokio::test]
 async fn garbage_before_the_client_has_a_byte_is_cured_by_another_key() {
-    for api in Api::STREAMED {
+    for api in STREAMED {
         let stage = Stage::of(api).await;
         stage.second_is_sound();
         for garbage in garbage(api) {
@@ -92,7 +92,7 @@ async fn an_endless_event_is_given_up_and_a_large_one_passes() {
     assert!(stream == with_picture.as_bytes(), "{} bytes", stream.len());
     assert_eq!(stage.counted().await, STATED);
 
-    for api in Api::STREAMED {
+    for api in STREAMED {
         let stage = Stage::of(api).await;
         stage.second_is_sound();
         let mut endless = vec![chunk("data: ")];
@@ -114,7 +114,7 @@ async fn an_endless_event_is_given_up_and_a_large_one_passes() {
 
 #[tokio::test]
 async fn a_stream_is_told_by_its_bytes_and_its_type_is_mended() {
-    for api in Api::STREAMED {
+    for api in STREAMED {
         let stage = Stage::of(api).await;
         for content_type in [
             "text/html",
@@ -139,7 +139,7 @@ async fn a_stream_is_told_by_its_bytes_and_its_type_is_mended() {
 
 #[tokio::test]
 async fn a_plain_answer_is_told_by_its_bytes_and_its_type_is_mended() {
-    for api in Api::ALL {
+    for api in ALL {
         let stage = Stage::of(api).await;
         let body = plain(api).to_string();
         for (content_type, shown) in [
@@ -161,7 +161,7 @@ async fn a_plain_answer_is_told_by_its_bytes_and_its_type_is_mended() {
 
 #[tokio::test]
 async fn a_stream_that_nobody_asked_for_is_no_answer() {
-    for api in Api::STREAMED {
+    for api in STREAMED {
         let stage = Stage::of(api).await;
         for content_type in ["text/event-stream", "application/json"] {
             let unasked = vec![head(content_type, ""), chunk(whole(api)), end()];
@@ -178,13 +178,13 @@ async fn a_stream_that_nobody_asked_for_is_no_answer() {
 
 #[tokio::test]
 async fn a_page_of_html_is_no_answer_and_its_beginning_is_told() {
-    for api in Api::STREAMED {
+    for api in STREAMED {
         let stage = Stage::of(api).await;
         let page = answer("200 OK", "text/html", "", b"<html>Be right back!</html>");
         stage.plays(vec![page.clone()]);
         stage.upstream.plays(&api.key(2), vec![page]);
         for streamed in [false, true] {
-            let asked = stage.world.post(api.path()).json(&stage.body(streamed));
+            let asked = stage.world.send(api, &stage.body(streamed));
             let answer = asked.await;
             api.assert_error(&answer, 502, "upstream_garbage");
             assert!(

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::script::{Step, chunk, end, head, stream_head};
 use super::words::{begun, plain, preamble, whole};
-use super::{Counted, INPUT, STATED, Stage};
+use super::{ALL, Counted, INPUT, STATED, STREAMED, Stage};
 use crate::support::Api;
 
 /// The client's bound on its answer.
@@ -65,7 +65,7 @@ async fn before_the_head_nothing_is_counted_and_what_was_set_aside_is_charged() 
         for streamed in [false, true] {
             let stage = stage(api, provider).await;
             stage.plays(vec![Step::Silence]);
-            let asked = stage.world.post(api.path()).json(&stage.bounded(streamed));
+            let asked = stage.world.send(api, &stage.bounded(streamed));
             let asking = asked.spawn();
             stage.upstream.sees(|seen| seen.requests == 1).await;
             asking.abort();
@@ -83,7 +83,7 @@ async fn before_the_head_nothing_is_counted_and_what_was_set_aside_is_charged() 
 async fn left_while_held_back(stage: &Stage, millis: u64) {
     let api = stage.api;
     stage.plays(vec![stream_head(), chunk(preamble(api)), Step::Wait]);
-    let asked = stage.world.post(api.path()).json(&stage.bounded(true));
+    let asked = stage.world.send(api, &stage.bounded(true));
     let asking = asked.spawn();
     stage.upstream.sees(|seen| seen.waiting == 1).await;
     tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -125,7 +125,7 @@ async fn in_the_middle_what_came_is_counted_and_those_who_run_on_are_charged_in_
     for (api, provider, owed) in PROVIDERS {
         let stage = stage(api, provider).await;
         stage.plays(vec![stream_head(), chunk(begun(api)), Step::Wait]);
-        let asked = stage.world.post(api.path()).json(&stage.bounded(true));
+        let asked = stage.world.send(api, &stage.bounded(true));
         let mut answer = asked.open().await;
         for _ in 0..3 {
             answer.event().await;
@@ -146,7 +146,7 @@ async fn in_the_middle_what_came_is_counted_and_those_who_run_on_are_charged_in_
 
 #[tokio::test]
 async fn an_answer_that_is_whole_is_counted_as_such_though_nobody_reads_it() {
-    for api in Api::STREAMED {
+    for api in STREAMED {
         let stage = stage(api, api.provider()).await;
         // Its upstream does not even close.
         stage.plays(vec![stream_head(), chunk(whole(api)), Step::Silence]);
@@ -157,11 +157,11 @@ async fn an_answer_that_is_whole_is_counted_as_such_though_nobody_reads_it() {
         assert_eq!(stage.blamed().await, (100, json!({})));
         assert_eq!(stage.settled(1).await["successes"], 1);
     }
-    for api in Api::ALL {
+    for api in ALL {
         let stage = stage(api, api.provider()).await;
         let body = plain(api).to_string();
         stage.plays(vec![head("application/json", ""), chunk(body), end()]);
-        let asked = stage.world.post(api.path()).json(&stage.body(false));
+        let asked = stage.world.send(api, &stage.body(false));
         drop(asked.open().await);
         assert_eq!(stage.settled(1).await["successes"], 1, "{api:?}");
         assert_eq!(stage.counted().await.guessed_input, 0);
@@ -178,7 +178,7 @@ async fn a_plain_answer_in_the_making_is_cancelled() {
             chunk(&body[..body.len() / 2]),
             Step::Wait,
         ]);
-        let asked = stage.world.post(api.path()).json(&stage.bounded(false));
+        let asked = stage.world.send(api, &stage.bounded(false));
         let asking = asked.spawn();
         stage.upstream.sees(|seen| seen.waiting == 1).await;
         asking.abort();

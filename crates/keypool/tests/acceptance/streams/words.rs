@@ -43,6 +43,10 @@ pub(super) fn preamble(api: Api) -> String {
         ),
         Api::Responses => typed(&json!({"type": "response.created", "sequence_number": 0,
             "response": {"id": "resp_1", "status": "in_progress", "usage": null}})),
+        Api::Gemini => data(
+            &json!({"usageMetadata": {"promptTokenCount": INPUT + CACHED,
+            "cachedContentTokenCount": CACHED}, "modelVersion": api.model()}),
+        ),
         Api::Embeddings => unreachable!("it has no streams"),
     }
 }
@@ -60,8 +64,23 @@ pub(super) fn piece(api: Api, text: &str) -> String {
             &json!({"type": "response.output_text.delta", "sequence_number": 1,
             "delta": text}),
         ),
+        Api::Gemini => data(&gemini_chunk(text)),
         Api::Embeddings => unreachable!("it has no streams"),
     }
+}
+
+/// A chunk of Gemini's that goes on.
+fn gemini_chunk(text: &str) -> Value {
+    let content = json!({"role": "model", "parts": [{"text": text}]});
+    json!({"candidates": [{"content": content, "index": 0}]})
+}
+
+/// The same as the last one.
+fn gemini_end(text: &str) -> Value {
+    let mut chunk = gemini_chunk(text);
+    chunk["candidates"][0]["finishReason"] = "STOP".into();
+    chunk["usageMetadata"] = usage(Api::Gemini);
+    chunk
 }
 
 /// Preamble and all of the text.
@@ -78,7 +97,7 @@ pub(super) fn closing(api: Api) -> String {
             "usage": {"output_tokens": OUTPUT}}),
         ),
         Api::Chat => finish() + &chat_usage(),
-        Api::Responses | Api::Embeddings => String::new(),
+        Api::Responses | Api::Embeddings | Api::Gemini => String::new(),
     }
 }
 
@@ -104,6 +123,7 @@ pub(super) fn marker(api: Api) -> String {
         Api::Chat => "data: [DONE]\n\n".to_owned(),
         Api::Responses => typed(&json!({"type": "response.completed", "sequence_number": 3,
             "response": {"id": "resp_1", "status": "completed", "usage": usage(api)}})),
+        Api::Gemini => data(&gemini_end("")),
         Api::Embeddings => unreachable!("it has no streams"),
     }
 }
@@ -130,12 +150,17 @@ pub(super) fn usage(api: Api) -> Value {
         }
         Api::Responses => json!({"input_tokens": INPUT + CACHED, "output_tokens": OUTPUT,
             "input_tokens_details": {"cached_tokens": CACHED}}),
+        Api::Gemini => json!({"promptTokenCount": INPUT + CACHED, "candidatesTokenCount": OUTPUT,
+            "cachedContentTokenCount": CACHED}),
     }
 }
 
 /// A whole answer that is no stream.
 pub(super) fn plain(api: Api) -> Value {
     let text = TEXT.concat();
+    if api == Api::Gemini {
+        return gemini_end(&text);
+    }
     let mut answer = match api {
         Api::Messages => {
             json!({"id": "msg_1", "type": "message", "role": "assistant", "model": api.model(),
@@ -147,7 +172,9 @@ pub(super) fn plain(api: Api) -> Value {
             json!({"id": "resp_1", "object": "response", "status": "completed", "error": null,
             "output": [{"type": "message", "content": [{"type": "output_text", "text": text}]}]})
         }
-        Api::Embeddings => json!({"object": "list", "data": [{"index": 0, "embedding": [0.5]}]}),
+        Api::Embeddings | Api::Gemini => {
+            json!({"object": "list", "data": [{"index": 0, "embedding": [0.5]}]})
+        }
     };
     answer["usage"] = usage(api);
     answer
@@ -166,6 +193,7 @@ pub(super) fn error(api: Api, code: &str) -> String {
             &json!({"type": "error", "code": code, "message": "Sorry.", "param": null,
             "sequence_number": 3}),
         ),
+        Api::Gemini => data(&json!({"error": {"code": 500, "message": "Sorry.", "status": code}})),
         Api::Embeddings => unreachable!("it has no streams"),
     }
 }
@@ -175,6 +203,7 @@ pub(super) fn failed(api: Api) -> &'static str {
     match api {
         Api::Messages => "api_error",
         Api::Chat | Api::Responses | Api::Embeddings => "server_error",
+        Api::Gemini => "INTERNAL",
     }
 }
 
@@ -183,5 +212,6 @@ pub(super) fn overloaded(api: Api) -> &'static str {
     match api {
         Api::Messages => "overloaded_error",
         Api::Chat | Api::Responses | Api::Embeddings => "server_is_overloaded",
+        Api::Gemini => "UNAVAILABLE",
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::secrets::{anthropic_key, openai_key};
+use super::secrets::{anthropic_key, gemini_key, openai_key};
 
 /// An endpoint for which models answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,9 +12,12 @@ pub(crate) enum Api {
     Chat,
     Responses,
     Embeddings,
+    /// Gemini's `generateContent`.
+    Gemini,
 }
 
 impl Api {
+    /// Those whose model and stream stand in the body; Gemini's have tests of their own.
     pub(crate) const ALL: [Self; 4] = [
         Self::Messages,
         Self::Chat,
@@ -31,6 +34,7 @@ impl Api {
             Self::Chat => "/v1/chat/completions",
             Self::Responses => "/v1/responses",
             Self::Embeddings => "/v1/embeddings",
+            Self::Gemini => "/v1beta/models/gemini-2.5-flash:generateContent",
         }
     }
 
@@ -39,6 +43,7 @@ impl Api {
         match self {
             Self::Messages => "anthropic",
             Self::Chat | Self::Responses | Self::Embeddings => "openai",
+            Self::Gemini => "gemini",
         }
     }
 
@@ -47,6 +52,7 @@ impl Api {
         match self {
             Self::Messages => anthropic_key(number),
             Self::Chat | Self::Responses | Self::Embeddings => openai_key(number),
+            Self::Gemini => gemini_key(number),
         }
     }
 
@@ -56,6 +62,7 @@ impl Api {
             Self::Messages => "claude-3-5-sonnet-20241022",
             Self::Chat | Self::Responses => "gpt-4o-mini",
             Self::Embeddings => "text-embedding-3-small",
+            Self::Gemini => "gemini-2.5-flash",
         }
     }
 
@@ -63,7 +70,7 @@ impl Api {
     pub(crate) fn headers(self) -> Vec<(&'static str, &'static str)> {
         match self {
             Self::Messages => vec![("anthropic-version", "2023-06-01")],
-            Self::Chat | Self::Responses | Self::Embeddings => Vec::new(),
+            Self::Chat | Self::Responses | Self::Embeddings | Self::Gemini => Vec::new(),
         }
     }
 
@@ -79,6 +86,9 @@ impl Api {
             Self::Messages => json!({"model": model, "max_tokens": 100, "messages": messages}),
             Self::Chat => json!({"model": model, "messages": messages}),
             Self::Responses | Self::Embeddings => json!({"model": model, "input": prompt}),
+            // Its model goes into the path: see `Client::send`.
+            Self::Gemini => json!({"model": model,
+                "contents": [{"role": "user", "parts": [{"text": prompt}]}]}),
         }
     }
 
@@ -94,6 +104,7 @@ impl Api {
             Self::Messages => "message_stop",
             Self::Chat | Self::Embeddings => "[DONE]",
             Self::Responses => "response.completed",
+            Self::Gemini => "no event marks it",
         }
     }
 
@@ -113,13 +124,21 @@ impl Api {
                 .is_some_and(|text| !text.is_empty()),
             "{body}"
         );
+        if self == Self::Gemini {
+            assert!(
+                error["code"].is_u64() && error["status"].is_string(),
+                "{body}"
+            );
+            let reason = error["details"][0]["reason"].as_str();
+            return reason.unwrap_or_default().to_ascii_lowercase();
+        }
         assert!(error["type"].is_string(), "{body}");
         let code = match self {
             Self::Messages => {
                 assert_eq!(body["type"], "error", "{body}");
                 &error["details"]["error_code"]
             }
-            Self::Chat | Self::Responses | Self::Embeddings => &error["code"],
+            Self::Chat | Self::Responses | Self::Embeddings | Self::Gemini => &error["code"],
         };
         code.as_str().unwrap_or_default().to_owned()
     }

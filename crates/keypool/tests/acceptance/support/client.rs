@@ -79,18 +79,29 @@ impl Client {
         self.call(Method::POST, path)
     }
 
+    /// A request of this API. Of one for Gemini, model and stream go from the body into the path.
+    pub(crate) fn send(&self, api: Api, body: &Value) -> Call {
+        let (mut path, mut body) = (api.path().to_owned(), body.clone());
+        if api == Api::Gemini {
+            let members = body.as_object_mut().unwrap();
+            let model = members.remove("model").unwrap();
+            let method = match members.remove("stream") {
+                Some(Value::Bool(true)) => "streamGenerateContent?alt=sse",
+                _ => "generateContent",
+            };
+            path = format!("/v1beta/models/{}:{method}", model.as_str().unwrap());
+        }
+        self.post(&path).headers(api.headers()).json(&body)
+    }
+
     /// A small request of this API.
     pub(crate) fn ask(&self, api: Api) -> Call {
-        self.post(api.path())
-            .headers(api.headers())
-            .json(&api.body())
+        self.send(api, &api.body())
     }
 
     /// The same, answered as a stream.
     pub(crate) fn ask_stream(&self, api: Api) -> Call {
-        self.post(api.path())
-            .headers(api.headers())
-            .json(&api.streamed())
+        self.send(api, &api.streamed())
     }
 
     /// Sends `count` small requests at once.

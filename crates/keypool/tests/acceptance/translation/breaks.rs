@@ -45,7 +45,10 @@ async fn an_error_before_the_client_has_a_byte_is_cured_by_another_key() {
         for fault in [
             Fault::error_as_first_event(),
             Fault::ResetBeforeHead,
-            Fault::TruncateStream { after_events: 1 },
+            Fault::TruncateStream {
+                // Gemini says something in its first event.
+                after_events: u64::from(pair.provider != Api::Gemini),
+            },
         ] {
             world.fault(&pair.key(), fault.clone());
             let answer = pair.post(&world, &pair.streamed()).await;

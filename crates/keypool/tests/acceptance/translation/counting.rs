@@ -41,6 +41,25 @@ async fn tokens_are_estimated_where_the_provider_does_not_count_them_and_it_is_s
 }
 
 #[tokio::test]
+async fn tokens_are_estimated_for_geminis_clients_in_their_own_words() {
+    let world = Setup::both(1).start().await;
+    let contents = json!([{"parts": [{"text": "one word after the other ".repeat(100)}]}]);
+    let request = json!({"contents": contents});
+    let nested = json!({"generateContentRequest": {"model": "models/x", "contents": contents}});
+    for model in ["anthropic,claude-x", "openai,gpt-x"] {
+        for body in [&request, &nested] {
+            let path = format!("/v1beta/models/{model}:countTokens");
+            let counted = world.post(&path).json(body).await;
+            counted.assert_ok();
+            assert_eq!(counted.header("x-keypool-estimated"), "true");
+            let tokens = counted.json()["totalTokens"].as_u64().unwrap();
+            assert!((400..=900).contains(&tokens), "{tokens}");
+        }
+    }
+    assert!(world.received().is_empty(), "nobody is asked");
+}
+
+#[tokio::test]
 async fn the_wanted_provider_decides_whether_tokens_are_counted_or_estimated() {
     let aliases = json!({
         "counted": ["anthropic,claude-x", "openai,gpt-x"],

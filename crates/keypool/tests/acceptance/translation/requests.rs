@@ -10,29 +10,44 @@ use crate::support::{Api, Setup, mask};
 async fn the_provider_is_asked_in_its_own_api_and_without_the_clients_headers() {
     for pair in PAIRS {
         let world = Pair::world().await;
-        let path = format!("{}?beta=true", pair.client.path());
         let mut body = pair.body();
-        body["stop"] = "END".into();
-        if pair.client == Api::Messages {
-            body = pair.body();
-            body["system"] = "Be brief.".into();
+        match pair.client {
+            Api::Messages => body["system"] = "Be brief.".into(),
+            Api::Gemini => body["systemInstruction"] = json!({"parts": [{"text": "Be brief."}]}),
+            _ => body["stop"] = "END".into(),
         }
-        let call = world
-            .post(&path)
+        let call = if pair.client == Api::Gemini {
+            pair.post(&world, &body)
+        } else {
+            let path = format!("{}?beta=true", pair.client.path());
+            world.post(&path).json(&body)
+        };
+        let call = call
             .header("anthropic-version", "2026-10-21")
             .header("anthropic-beta", "tools-1")
+            .header("x-goog-api-client", "sdk")
             .header("openai-organization", "org");
-        call.json(&body).await.assert_ok();
+        call.await.assert_ok();
         let request = world.received().pop().unwrap();
         assert_eq!(request.path_and_query, pair.provider.path());
         assert_eq!(request.key, Some(pair.key()));
         assert_eq!(request.header("anthropic-beta"), None);
         assert_eq!(request.header("openai-organization"), None);
+        assert_eq!(request.header("x-goog-api-client"), None);
         let version = (pair.provider == Api::Messages).then_some("2023-06-01");
         assert_eq!(request.header("anthropic-version"), version);
         let sent = sent(&world);
-        assert_eq!(sent["model"], pair.provider.model());
-        if pair.client == Api::Messages {
+        if pair.provider == Api::Gemini {
+            assert_eq!(sent["model"], Value::Null, "it stands in the path");
+        } else {
+            assert_eq!(sent["model"], pair.provider.model());
+        }
+        if (pair.client, pair.provider) == (Api::Messages, Api::Gemini) {
+            let system = json!({"parts": [{"text": "Be brief."}]});
+            assert_eq!(sent["systemInstruction"], system);
+        } else if (pair.client, pair.provider) == (Api::Gemini, Api::Messages) {
+            assert!(sent["system"].to_string().contains("Be brief."), "{sent}");
+        } else if matches!(pair.client, Api::Messages | Api::Gemini) {
             assert_eq!(
                 sent["messages"][0],
                 json!({"role": "system", "content": "Be brief."})
@@ -100,7 +115,9 @@ async fn a_fallback_gets_the_original_request_in_its_own_api() {
             .await;
         let mut body = pair.body();
         body["model"] = "any".into();
-        body["metadata"] = json!({"user_id": "u"});
+        if pair.client != Api::Gemini {
+            body["metadata"] = json!({"user_id": "u"});
+        }
 
         let served = pair.post(&world, &body).await;
         assert_eq!(served.key(), mask(&pair.key()), "{pair:?}");
@@ -116,6 +133,9 @@ async fn a_fallback_gets_the_original_request_in_its_own_api() {
         assert_eq!(served.key(), mask(&second.key(1)), "{pair:?}");
         assert_eq!(served.header("x-keypool-translation"), "", "{pair:?}");
         let request = world.received().pop().unwrap();
+        if second == Api::Gemini {
+            body.as_object_mut().unwrap().remove("model");
+        }
         let original = body.to_string().replace("any", second.model());
         assert_eq!(request.body, original, "byte for byte");
     }

@@ -1,10 +1,10 @@
 //! Calls of tools, there and back.
 
-use keypool_sim::Fault;
+use keypool_sim::{Fault, FaultWindow};
 use serde_json::{Value, json};
 
 use super::{PAIRS, Pair, is_end, sent, with_tool};
-use crate::support::{Answer, Api};
+use crate::support::{Answer, Api, Event};
 
 /// An answer of the provider's that calls the tool, plain or streamed.
 fn call(api: Api, streamed: bool) -> Fault {
@@ -41,9 +41,22 @@ fn plain_call(api: Api) -> Value {
                 "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}],
                 "usage": {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}})
         }
+        Api::Gemini => call_chunk(),
         Api::Responses | Api::Embeddings => unreachable!("no provider is asked so"),
     }
 }
+
+/// Gemini never cuts a call into pieces.
+fn call_chunk() -> Value {
+    let call = json!({"id": "call_1", "name": "weather", "args": {"city": "Rome"}});
+    let content =
+        json!({"role": "model", "parts": [{"functionCall": call, "thoughtSignature": SIGNATURE}]});
+    json!({"candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 3, "thoughtsTokenCount": 2}})
+}
+
+/// What Gemini seals its reasoning with: base64.
+const SIGNATURE: &str = "c2VhbGVk";
 
 /// The same as a stream, the arguments in two pieces.
 fn streamed_call(api: Api) -> String {
@@ -92,8 +105,18 @@ fn streamed_call(api: Api) -> String {
             ]
             .concat()
         }
+        Api::Gemini => format!("data: {}\r\n\r\n", call_chunk()),
         Api::Responses | Api::Embeddings => unreachable!("no provider is asked so"),
     }
+}
+
+/// The one of this type; sealed reasoning may come before it.
+#[track_caller]
+fn of_type<'v>(list: &'v Value, kind: &str) -> &'v Value {
+    let mut items = list.as_array().unwrap().iter();
+    items
+        .find(|item| item["type"] == kind)
+        .unwrap_or_else(|| panic!("no {kind} in {list}"))
 }
 
 /// Id, name and arguments of the call in a plain answer.
@@ -103,7 +126,7 @@ fn called(api: Api, answer: &Answer) -> (Value, Value, Value) {
     match api {
         Api::Messages => {
             assert_eq!(body["stop_reason"], "tool_use", "{body}");
-            let call = &body["content"][0];
+            let call = of_type(&body["content"], "tool_use");
             (
                 call["id"].clone(),
                 call["name"].clone(),
@@ -118,10 +141,18 @@ fn called(api: Api, answer: &Answer) -> (Value, Value, Value) {
             (call["id"].clone(), function["name"].clone(), arguments)
         }
         Api::Responses => {
-            let call = &body["output"][0];
-            assert_eq!(call["type"], "function_call", "{body}");
+            let call = of_type(&body["output"], "function_call");
             let arguments = arguments(&call["arguments"]);
             (call["call_id"].clone(), call["name"].clone(), arguments)
+        }
+        Api::Gemini => {
+            assert_eq!(body["candidates"][0]["finishReason"], "STOP", "{body}");
+            let call = &body["candidates"][0]["content"]["parts"][0]["functionCall"];
+            (
+                call["id"].clone(),
+                call["name"].clone(),
+                call["args"].clone(),
+            )
         }
         Api::Embeddings => unreachable!("no model answers"),
     }
@@ -131,6 +162,14 @@ fn called(api: Api, answer: &Answer) -> (Value, Value, Value) {
 fn streamed_arguments(api: Api, answer: &Answer) -> Value {
     let events = answer.events();
     assert!(is_end(api, events.last().unwrap()), "{}", answer.text());
+    if api == Api::Gemini {
+        let mut bodies = events.iter().map(Event::json);
+        let call = |body: &Value| {
+            body.pointer("/candidates/0/content/parts/0/functionCall/args")
+                .cloned()
+        };
+        return bodies.find_map(|body| call(&body)).unwrap();
+    }
     let pieces = events.iter().map(|event| {
         let body = event.json();
         let piece = match api {
@@ -139,7 +178,7 @@ fn streamed_arguments(api: Api, answer: &Answer) -> Value {
             Api::Responses if event.name == "response.function_call_arguments.delta" => {
                 &body["delta"]
             }
-            Api::Responses => &Value::Null,
+            Api::Responses | Api::Gemini => &Value::Null,
             Api::Embeddings => unreachable!("no model answers"),
         };
         piece.as_str().unwrap_or_default().to_owned()
@@ -161,6 +200,7 @@ async fn a_tool_is_offered_and_called_in_each_ones_own_words() {
         let tool = &sent(&world)["tools"][0];
         let name = match pair.provider {
             Api::Messages => &tool["name"],
+            Api::Gemini => &tool["functionDeclarations"][0]["name"],
             _ => &tool["function"]["name"],
         };
         assert_eq!(name, "weather", "{pair:?}: {tool}");
@@ -180,4 +220,34 @@ async fn a_streamed_call_of_a_tool_arrives_whole() {
         let arguments = streamed_arguments(pair.client, &answer);
         assert_eq!(arguments, json!({"city": "Rome"}), "{pair:?}");
     }
+}
+
+#[tokio::test]
+async fn what_gemini_seals_of_its_reasoning_comes_back_to_it_through_the_other_apis() {
+    let world = Pair::world().await;
+    let pair = Pair::of(Api::Messages, Api::Gemini);
+    world.fault(&pair.key(), FaultWindow::next(1, call(Api::Gemini, false)));
+    let mut body = with_tool(Api::Messages, pair.body());
+    let answer = pair.post(&world, &body).await;
+    answer.assert_ok();
+    let result = json!({"type": "tool_result", "tool_use_id": "call_1", "content": "Sunny."});
+    body["messages"] = json!([
+        body["messages"][0],
+        {"role": "assistant", "content": answer.json()["content"]},
+        {"role": "user", "content": [result]},
+    ]);
+    pair.post(&world, &body).await.assert_ok();
+    let sent_back = sent(&world);
+    assert_eq!(
+        sent_back["contents"][1]["parts"][0]["thoughtSignature"],
+        SIGNATURE
+    );
+    assert_eq!(
+        sent_back["contents"][2]["parts"][0]["functionResponse"]["name"],
+        "weather"
+    );
+    // The client's own API never sees it.
+    body["model"] = format!("anthropic,{}", Api::Messages.model()).into();
+    world.send(Api::Messages, &body).await.assert_ok();
+    assert!(!sent(&world).to_string().contains(SIGNATURE));
 }

@@ -4,6 +4,7 @@
 mod client;
 mod failing;
 mod garbage;
+mod gemini;
 mod limits;
 mod money;
 mod network;
@@ -29,6 +30,7 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
         client::rows(),
         outage::rows(),
         recovery::rows(),
+        gemini::rows(),
     ]
     .into_iter()
     .flatten()
