@@ -249,7 +249,7 @@ impl Attempt<'_> {
         let outbound = self.outbound;
         let meter = StreamMeter::new(outbound.endpoint, outbound.usage_injected);
         let translation = outbound.translation.as_ref();
-        let translator = translation.map(|t| t.stream(id, settlement.started));
+        let translator = translation.and_then(|t| t.stream(id, settlement.started));
         let rewriter = Rewriter::new(*endpoint, translator, *is_array);
         let mut scan = Scan::new(meter, rewriter);
         if *is_array {

@@ -10,8 +10,10 @@ use bytes::Bytes;
 use http::HeaderValue;
 use keypool_pool::Timestamp;
 use keypool_translate::{
-    Api, ChatFlavour, ClientRequest as ReadRequest, Failure as ForeignFailure, Refusal, Settings,
-    StreamTranslator, Target as WrittenFor, translate_answer, without_foreign_state,
+    Api, ChatFlavour, ClientRequest as ReadRequest, EmbeddingApi, EmbeddingRequest,
+    EmbeddingSettings, Failure as ForeignFailure, Refusal, Settings, StreamTranslator,
+    Target as WrittenFor, Translated, VectorEncoding, translate_answer, translate_embeddings,
+    without_foreign_state,
 };
 use keypool_wire::{Dialect, Endpoint, OwnError, Peek, ProviderKind};
 
@@ -40,8 +42,20 @@ pub(crate) fn endpoint_at(
         (Endpoint::Messages | Endpoint::ChatCompletions | Endpoint::Responses, Dialect::Gemini) => {
             Some(Endpoint::GenerateContent)
         }
+        (Endpoint::Embeddings, Dialect::Gemini) => Some(Endpoint::BatchEmbedContents),
+        (Endpoint::EmbedContent | Endpoint::BatchEmbedContents, Dialect::OpenAi) => {
+            Some(Endpoint::Embeddings)
+        }
         _ => (asked.dialect() == speaks).then_some(asked),
     }
+}
+
+/// From which API into which a model's answer goes.
+#[derive(Debug, Clone, Copy)]
+struct Words {
+    provider_s: Api,
+    client_s: Api,
+    stream_usage: bool,
 }
 
 /// A request as one target gets it.
@@ -60,11 +74,22 @@ pub(super) struct Outbound {
 /// The way of an answer from a provider's API into the client's.
 #[derive(Debug)]
 pub(super) struct Translation {
-    provider_s: Api,
-    client_s: Api,
+    way: Way,
     model: String,
-    stream_usage: bool,
     told: HeaderValue,
+}
+
+/// What kind of answer comes back, from which API into which.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// A model's.
+    Words(Words),
+    /// Texts as vectors.
+    Vectors {
+        provider_s: EmbeddingApi,
+        client_s: EmbeddingApi,
+        encoding: VectorEncoding,
+    },
 }
 
 impl Outbound {
@@ -78,6 +103,16 @@ impl Outbound {
         target: &Target,
     ) -> Result<Self, OwnError> {
         let kind = target.provider.settings().kind;
+        let vectors = (
+            EmbeddingApi::of_endpoint(asked),
+            EmbeddingApi::of_endpoint(target.endpoint),
+        );
+        if let (Some(client_s), Some(provider_s)) = vectors
+            && client_s != provider_s
+        {
+            return Self::vectors(client_s, provider_s, body, target)
+                .map_err(|refusal| refused(&refusal));
+        }
         match (Api::of_endpoint(asked), Api::of_endpoint(target.endpoint)) {
             (Some(client_s), Some(provider_s)) if client_s != provider_s => {
                 Self::translated(client_s, provider_s, body, peek, kind, target)
@@ -110,25 +145,49 @@ impl Outbound {
             stream_options: takes_stream_options(kind),
             ..WrittenFor::new(provider_s, &target.model)
         })?;
-        let (from, to) = (client_s.name(), provider_s.name());
+        let way = Way::Words(Words {
+            provider_s,
+            client_s,
+            stream_usage: request.wants_stream_usage(),
+        });
+        let names = [client_s.name(), provider_s.name()];
+        Ok(Self::written(translated, way, names, target))
+    }
+
+    fn vectors(
+        client_s: EmbeddingApi,
+        provider_s: EmbeddingApi,
+        body: &Bytes,
+        target: &Target,
+    ) -> Result<Self, Refusal> {
+        let request = EmbeddingRequest::read(client_s, body)?;
+        let translated = request.write(provider_s, &target.model)?;
+        let way = Way::Vectors {
+            provider_s,
+            client_s,
+            encoding: request.encoding(),
+        };
+        let names = [client_s.name(), provider_s.name()];
+        Ok(Self::written(translated, way, names, target))
+    }
+
+    fn written(translated: Translated, way: Way, [from, to]: [&str; 2], target: &Target) -> Self {
         let told = if translated.losses.is_empty() {
             format!("{from} to {to}")
         } else {
             format!("{from} to {to}; {}", translated.losses)
         };
-        Ok(Self {
+        Self {
             endpoint: target.endpoint,
             body: translated.body.into(),
             usage_injected: false,
             translation: Some(Arc::new(Translation {
-                provider_s,
-                client_s,
+                way,
                 model: target.model.clone(),
-                stream_usage: request.wants_stream_usage(),
                 told: HeaderValue::try_from(told)
                     .unwrap_or_else(|_| HeaderValue::from_static("translated")),
             })),
-        })
+        }
     }
 
     /// For a target that speaks the client's API: the client's own bytes, but for the model's name, the
@@ -174,22 +233,41 @@ impl Translation {
         id: &str,
         at: Timestamp,
     ) -> Result<Bytes, ForeignFailure> {
-        translate_answer(&self.settings(id, at), body).map(Bytes::from)
+        let translated = match self.way {
+            Way::Words(words) => translate_answer(&self.settings(words, id, at), body),
+            Way::Vectors {
+                provider_s,
+                client_s,
+                encoding,
+            } => translate_embeddings(
+                &EmbeddingSettings {
+                    from: provider_s,
+                    to: client_s,
+                    model: &self.model,
+                    encoding,
+                },
+                body,
+            ),
+        };
+        translated.map(Bytes::from)
     }
 
-    /// What turns a stream into the client's, event by event.
-    pub(super) fn stream(&self, id: &str, at: Timestamp) -> StreamTranslator {
-        StreamTranslator::new(&self.settings(id, at))
+    /// What turns a stream into the client's, event by event; vectors come whole.
+    pub(super) fn stream(&self, id: &str, at: Timestamp) -> Option<StreamTranslator> {
+        match self.way {
+            Way::Words(words) => Some(StreamTranslator::new(&self.settings(words, id, at))),
+            Way::Vectors { .. } => None,
+        }
     }
 
-    fn settings<'s>(&'s self, id: &'s str, at: Timestamp) -> Settings<'s> {
+    fn settings<'s>(&'s self, words: Words, id: &'s str, at: Timestamp) -> Settings<'s> {
         Settings {
-            from: self.provider_s,
-            to: self.client_s,
+            from: words.provider_s,
+            to: words.client_s,
             model: &self.model,
             id,
             created_unix_s: at.as_unix_micros() / 1_000_000,
-            stream_usage: self.stream_usage,
+            stream_usage: words.stream_usage,
         }
     }
 }

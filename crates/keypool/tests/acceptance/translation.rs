@@ -4,6 +4,7 @@
 mod answers;
 mod breaks;
 mod counting;
+mod embeddings;
 mod requests;
 mod tools;
 

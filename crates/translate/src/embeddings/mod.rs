@@ -3,6 +3,7 @@
 mod gemini;
 mod openai;
 
+use keypool_wire::Endpoint;
 use serde_json::value::RawValue;
 
 use crate::api::Api;
@@ -24,6 +25,17 @@ pub enum EmbeddingApi {
 }
 
 impl EmbeddingApi {
+    /// The API of an endpoint; `None` for those that make no vectors.
+    #[must_use]
+    pub fn of_endpoint(endpoint: Endpoint) -> Option<Self> {
+        match endpoint {
+            Endpoint::Embeddings => Some(Self::OpenAi),
+            Endpoint::EmbedContent => Some(Self::GeminiOne),
+            Endpoint::BatchEmbedContents => Some(Self::GeminiBatch),
+            _ => None,
+        }
+    }
+
     /// The name users know it by.
     #[must_use]
     pub const fn name(self) -> &'static str {
