@@ -6,20 +6,25 @@ from dataclasses import dataclass
 
 import anthropic
 import openai
+from google import genai
 from simulator import Simulator
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One server that speaks both APIs."""
+    """One server that speaks all APIs."""
 
     anthropic_url: str
     openai_url: str
+    gemini_url: str
     anthropic_key: str
     openai_key: str
+    gemini_key: str
     anthropic_model: str
     openai_model: str
+    gemini_model: str
     embedding_model: str
+    gemini_embedding_model: str
     # The address of a simulator that is checked, or stands behind the gateway that is.
     control_url: str | None
     # Whether a gateway is checked.
@@ -41,6 +46,14 @@ class Endpoint:
         kind = openai.AsyncOpenAI if asynchronous else openai.OpenAI
         return kind(
             api_key=key or self.openai_key, base_url=self.openai_url, max_retries=retries
+        )
+
+    def gemini(self, key: str | None = None) -> genai.Client:
+        """A client of Gemini's API; it tries nothing again by itself."""
+        return genai.Client(
+            api_key=key or self.gemini_key,
+            vertexai=False,
+            http_options=genai.types.HttpOptions(base_url=self.gemini_url),
         )
 
     @property
@@ -67,11 +80,15 @@ def parse() -> Endpoint:
 
     option("--anthropic-url", "KEYPOOL_SDK_ANTHROPIC_URL")
     option("--openai-url", "KEYPOOL_SDK_OPENAI_URL")
+    option("--gemini-url", "KEYPOOL_SDK_GEMINI_URL")
     option("--anthropic-key", "KEYPOOL_SDK_ANTHROPIC_KEY")
     option("--openai-key", "KEYPOOL_SDK_OPENAI_KEY")
+    option("--gemini-key", "KEYPOOL_SDK_GEMINI_KEY")
     option("--anthropic-model", "KEYPOOL_SDK_ANTHROPIC_MODEL", "claude-sonnet-4-6")
     option("--openai-model", "KEYPOOL_SDK_OPENAI_MODEL", "gpt-4o")
+    option("--gemini-model", "KEYPOOL_SDK_GEMINI_MODEL", "gemini-2.5-flash")
     option("--embedding-model", "KEYPOOL_SDK_EMBEDDING_MODEL", "text-embedding-3-small")
+    option("--gemini-embedding-model", "KEYPOOL_SDK_GEMINI_EMBEDDING_MODEL", "gemini-embedding-001")
     parser.add_argument("--control-url", default=os.environ.get("KEYPOOL_SDK_CONTROL_URL"))
     parser.add_argument("--gateway", action="store_true", help="a gateway stands before the simulator")
     return Endpoint(**vars(parser.parse_args()))
@@ -80,5 +97,5 @@ def parse() -> Endpoint:
 def isolate() -> None:
     """Keeps the user's own credentials, addresses and proxies out of the checks."""
     for name in list(os.environ):
-        if name.startswith(("ANTHROPIC_", "OPENAI_")) or name.lower().endswith("_proxy"):
+        if name.startswith(("ANTHROPIC_", "OPENAI_", "GEMINI_", "GOOGLE_")) or name.lower().endswith("_proxy"):
             del os.environ[name]
