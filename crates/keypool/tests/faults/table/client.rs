@@ -20,11 +20,11 @@ fn passed_on(trouble: &'static str, asked: Asked, meets: Meets, told: (u16, &'st
     let row = row(trouble, asked)
         .keys([(meets, Sound), (sound(), Sound)])
         .gets(Theirs(status, word));
-    // What the provider was to ask somebody else for may be there the next time.
-    if status == 424 {
-        row
-    } else {
-        row.do_not_retry()
+    match status {
+        // An answer, if not the one that was hoped for; and what the provider was to ask somebody else for
+        // may be there the next time.
+        200 | 424 => row,
+        _ => row.do_not_retry(),
     }
 }
 
