@@ -11,6 +11,10 @@ const SECRET_PREFIXES: [&str; 8] = ["sk-", "sk_", "AIza", "AQ.", "gsk_", "xai-",
 /// Shortest name that is taken for a key when it begins like one.
 const SHORTEST_SECRET: usize = 16;
 
+/// Shortest run of letters and digits that is taken for a key by itself; those of keys have 32 and more, those of
+/// models' names less than ten.
+const SHORTEST_RANDOM: usize = 24;
+
 /// The way from the top of the file to a value.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldPath(Vec<Segment>);
@@ -109,15 +113,29 @@ impl fmt::Debug for FieldPath {
 /// A field name fit to be printed: masked when it looks like a key.
 #[must_use]
 pub(super) fn shown_name(name: &str) -> String {
-    let looks_secret = name.len() >= SHORTEST_SECRET
-        && SECRET_PREFIXES
-            .iter()
-            .any(|prefix| name.starts_with(prefix));
-    if looks_secret {
+    if looks_like_a_key(name) {
         Secret::new(name).mask()
     } else {
         name.to_owned()
     }
+}
+
+/// Whether a word is taken for a key: it begins like those of a common provider, or has a long run of letters
+/// and digits such as no name has that people or providers give.
+#[must_use]
+pub(super) fn looks_like_a_key(word: &str) -> bool {
+    let begins_like_one = || {
+        SECRET_PREFIXES
+            .iter()
+            .any(|prefix| word.starts_with(prefix))
+    };
+    let is_random = |run: &str| {
+        run.len() >= SHORTEST_RANDOM
+            && run.bytes().any(|byte| byte.is_ascii_digit())
+            && run.bytes().any(|byte| byte.is_ascii_alphabetic())
+    };
+    let mut runs = word.split(|c: char| !c.is_ascii_alphanumeric());
+    (word.len() >= SHORTEST_SECRET && begins_like_one()) || runs.any(is_random)
 }
 
 fn is_plain(name: &str) -> bool {
@@ -144,6 +162,27 @@ mod tests {
         // acceptance 86
         let path = FieldPath::of(&["ApiKeyPool", "sk-ant-api03-canary-0001"]);
         assert_eq!(path.to_string(), "ApiKeyPool.sk-a****0001");
+    }
+
+    #[test]
+    fn a_word_is_taken_for_a_key_by_its_beginning_or_by_a_run_that_no_name_has() {
+        for key in [
+            "sk-ant-api03-canary-0001",
+            "AIzaSyCanary0000000000000",
+            "0123456789abcdef0123456789abcdef",
+            "prefix-A1b2C3d4E5f6A1b2C3d4E5f6",
+        ] {
+            assert!(looks_like_a_key(key), "{key}");
+        }
+        for name in [
+            "sk-short",
+            "Llama-4-Maverick-17B-128E-Instruct-FP8",
+            "claude-3-5-sonnet-20241022",
+            "averyveryverylongnamewithoutdigits",
+            "longContextThreshold",
+        ] {
+            assert!(!looks_like_a_key(name), "{name}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::document::Position;
-use super::path::FieldPath;
+use super::path::{FieldPath, shown_name};
 
 /// One thing wrong with the file, or worth a warning.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,8 +19,9 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with a field. Control characters, which a message may quote from the file, are
-    /// written as escapes: they would reach a terminal.
+    /// A problem with a field. What looks like a key in the message is masked, wherever it was pasted. Control
+    /// characters, which a message may quote from the file, are written as escapes: they would reach a
+    /// terminal.
     #[must_use]
     pub fn new(at: Position, field: FieldPath, mut message: String) -> Self {
         if message.contains(char::is_control) {
@@ -33,8 +34,21 @@ impl Problem {
                 text
             });
         }
+        let message = without_keys(&message);
         Self { at, field, message }
     }
+}
+
+/// A message with a mask for each word in it that looks like a key.
+fn without_keys(message: &str) -> String {
+    let is_in_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let mut shown = String::with_capacity(message.len());
+    for part in message.split_inclusive(|c: char| !is_in_word(c)) {
+        let word = part.trim_end_matches(|c: char| !is_in_word(c));
+        shown.push_str(&shown_name(word));
+        shown.push_str(part.get(word.len()..).unwrap_or_default());
+    }
+    shown
 }
 
 impl fmt::Display for Problem {
@@ -96,6 +110,17 @@ fn report(path: &Path, problems: &[Problem]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_masked_wherever_in_a_message_it_stands() {
+        let at = Position { line: 1, column: 1 };
+        let message = "\"sk-ant-canary-0001\" is no alias; did you mean (gsk_canary0000001), or x/0123456789abcdef01234567?";
+        let problem = Problem::new(at, FieldPath::default(), message.to_owned());
+        assert_eq!(
+            problem.to_string(),
+            "1:1: \"sk-a****0001\" is no alias; did you mean (gsk_****0001), or x/0123****4567?"
+        );
+    }
 
     #[test]
     fn a_message_is_one_line_whatever_it_quotes() {

@@ -360,3 +360,34 @@ async fn a_wait_until_tomorrow_is_not_advised_to_clients_that_would_sleep_throug
     let wait = Duration::from_secs(answer.header("retry-after").parse().unwrap());
     assert!(wait > Duration::from_secs(86_000), "{wait:?}");
 }
+
+#[tokio::test]
+async fn a_key_that_was_pasted_where_none_belongs_is_not_shown() {
+    // acceptance 86
+    for (pointer, value) in [
+        ("/HOST", json!(anthropic_key(1))),
+        ("/Aliases", json!({ "a": [anthropic_key(1)] })),
+        ("/Aliases", json!({ (openai_key(1)): ["nobody,x"] })),
+        ("/Aliases", json!({ "": [format!("{},x", openai_key(1))] })),
+        ("/Router", json!({ "default": anthropic_key(1) })),
+        ("/Router", json!({ (anthropic_key(1)): "x" })),
+        ("/KnownHosts", json!([format!("{}/", anthropic_key(1))])),
+        (
+            "/ApiKeyPool/providers/anthropic/baseUrl",
+            json!(anthropic_key(1)),
+        ),
+        (
+            "/ApiKeyPool/providers/anthropic/keys/0/expiresAt",
+            json!(anthropic_key(1)),
+        ),
+        (
+            "/ApiKeyPool/providers/anthropic/keys/0/quotaGroup",
+            json!(anthropic_key(1)),
+        ),
+        ("/ApiKeyPool/strategy", json!(anthropic_key(1))),
+    ] {
+        // What it says is searched for the canary when it has ended.
+        let refused = Setup::anthropic(1).set(pointer, value).refused().await;
+        assert_eq!(refused.code, Some(2), "{pointer}");
+    }
+}
