@@ -70,26 +70,7 @@ fn proposal(args: &InitArgs) -> Result<Plan, Failure> {
         {
             return Err(Failure::Usage(format!("--provider {name} is given twice")));
         }
-        let variables = match (args.keys_from.as_slice(), args.provider.len()) {
-            ([], _) => {
-                let found = found::of(name, ENVIRONMENT);
-                tell_of_repeated(&found);
-                found.variables
-            }
-            (variables, 1) => {
-                let names = variables.iter().map(|variable| variable_name(variable));
-                names.collect::<Result<_, _>>().map_err(Failure::Usage)?
-            }
-            (_, _) => {
-                let message = "--keys-from needs one --provider; with several, keys are found by their usual names";
-                return Err(Failure::Usage(message.to_owned()));
-            }
-        };
-        if variables.is_empty() {
-            return Err(Failure::Usage(format!(
-                "no key of {name} is in the environment: name the variables by --keys-from"
-            )));
-        }
+        let variables = variables_of(name, args)?;
         providers.push(ProviderPlan {
             name: name.to_owned(),
             variables,
@@ -101,6 +82,31 @@ fn proposal(args: &InitArgs) -> Result<Plan, Failure> {
         client_key,
         providers,
     })
+}
+
+/// The variables with the keys of a provider that the arguments name.
+fn variables_of(name: &'static str, args: &InitArgs) -> Result<Vec<String>, Failure> {
+    let variables = match (args.keys_from.as_slice(), args.provider.len()) {
+        ([], _) => {
+            let found = found::of(name, ENVIRONMENT);
+            tell_of_repeated(&found);
+            found.variables
+        }
+        (variables, 1) => {
+            let names = variables.iter().map(|variable| variable_name(variable));
+            names.collect::<Result<_, _>>().map_err(Failure::Usage)?
+        }
+        (_, _) => {
+            let message = "--keys-from needs one --provider; with several, keys are found by their usual names";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+    };
+    if variables.is_empty() {
+        return Err(Failure::Usage(format!(
+            "no key of {name} is in the environment: name the variables by --keys-from"
+        )));
+    }
+    Ok(variables)
 }
 
 /// Lets a person change what is proposed.
