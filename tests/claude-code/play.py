@@ -13,6 +13,7 @@ import provider
 KEYS = {
     "anthropic": ["sk-ant-canary-of-the-provider-1", "sk-ant-canary-of-the-provider-2"],
     "openai": ["sk-proj-canary-of-the-provider-1", "sk-proj-canary-of-the-provider-2"],
+    "gemini": ["AIzaSy-canary-of-the-provider-1", "AIzaSy-canary-of-the-provider-2"],
 }
 OWN_KEY = "canary-of-the-gateway"
 LAST_WORDS = "The greeting is friendlier now."
@@ -20,6 +21,7 @@ LAST_WORDS = "The greeting is friendlier now."
 APIS = {
     "anthropic": (provider.anthropic, "claude-sonnet-4-5", "claude-sonnet-4-5"),
     "openai": (provider.openai, "gpt-4o", "openai,gpt-4o"),
+    "gemini": (provider.gemini, "gemini-2.5-flash", "gemini,gemini-2.5-flash"),
 }
 
 
@@ -105,7 +107,8 @@ def play(keypool: str, claude: str, simulator: Simulator, name: str, directory: 
     expect(ended.returncode == 0, f"exit code {ended.returncode}", said)
     expect(ended.stdout.strip() == LAST_WORDS, "the last words are not what is printed", said)
     expect(greeting.read_text() == "Hello, dear reader.\n", "the file is not edited", said)
-    turns = [request for request in requests if model in request["body"]]
+    # Gemini's API has the model in the path.
+    turns = [request for request in requests if model in request["pathAndQuery"] + request["body"]]
     expect(len(turns) == 4, f"the provider saw {len(turns)} requests", said)
     expect(turns[0]["key"] != turns[1]["key"], "no other key came in for the overloaded one", said)
     expect("Hello." in turns[2]["body"], "what the tool read did not reach the provider", said)
