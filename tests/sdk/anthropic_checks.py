@@ -6,7 +6,7 @@ import time
 import unittest
 
 import anthropic
-from simulator import PIXEL
+from simulator import PIXEL, SCHEMA
 
 HELLO = [{"role": "user", "content": "Say hello."}]
 
@@ -130,7 +130,7 @@ class ScriptedChecks(unittest.TestCase):
         config = {"format": {"type": "json_schema", "schema": schema}}
         message = self.client.messages.create(**self.ask, output_config=config)
         self.assertEqual(json.loads(message.content[0].text), {"city": "Rome"})
-        self.assertIn("json_schema", self.simulator.last_body())
+        self.assertRegex(self.simulator.last_body(), SCHEMA)
 
     def test_the_provider_sees_a_client_leave_in_the_middle_of_a_stream(self):
         self.simulator.script({"fault": {"kind": "slow-events", "delayMs": 300}})

@@ -6,7 +6,7 @@ import time
 import unittest
 
 import openai
-from simulator import PIXEL
+from simulator import PIXEL, SCHEMA
 
 HELLO = [{"role": "user", "content": "Say hello."}]
 
@@ -175,7 +175,7 @@ class ScriptedChecks(unittest.TestCase):
             **self.ask, response_format={"type": "json_schema", "json_schema": schema}
         )
         self.assertEqual(json.loads(completion.choices[0].message.content), {"city": "Rome"})
-        self.assertIn("json_schema", self.simulator.last_body())
+        self.assertRegex(self.simulator.last_body(), SCHEMA)
 
     def test_the_provider_sees_a_client_leave_in_the_middle_of_a_stream(self):
         self.simulator.script({"fault": {"kind": "slow-events", "delayMs": 300}})

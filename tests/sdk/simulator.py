@@ -9,6 +9,8 @@ from pathlib import Path
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+# How the APIs name the schema of an answer.
+SCHEMA = r'(?s)"(json_schema|responseJsonSchema|responseSchema)".*"city"'
 _CALLS = json.loads((Path(__file__).parent / "tool_call.json").read_text())
 
 

@@ -79,7 +79,7 @@ describe("answers", () => {
     });
     const message = await anthropic().messages.parse({ ...ask, output_config: { format } });
     assert.deepEqual(message.parsed_output, { city: "Rome" });
-    assert.match((await simulator.bodies()).at(-1) ?? "", /"json_schema"/);
+    assert.match((await simulator.bodies()).at(-1) ?? "", simulator.SCHEMA);
   });
 });
 

@@ -64,7 +64,7 @@ describe("answers", () => {
       config: { responseMimeType: "application/json", responseJsonSchema: { type: "object", properties: { city: {} } } },
     });
     assert.deepEqual(JSON.parse(answer.text ?? ""), { city: "Rome" });
-    assert.match((await simulator.bodies()).at(-1) ?? "", /"responseJsonSchema"/);
+    assert.match((await simulator.bodies()).at(-1) ?? "", simulator.SCHEMA);
   });
 });
 

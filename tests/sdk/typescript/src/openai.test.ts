@@ -98,14 +98,14 @@ describe("answers", () => {
       response_format: { type: "json_schema", json_schema: format },
     });
     assert.deepEqual(JSON.parse(completion.choices[0]?.message.content ?? ""), { city: "Rome" });
-    assert.match((await simulator.bodies()).at(-1) ?? "", /"json_schema"/);
+    assert.match((await simulator.bodies()).at(-1) ?? "", simulator.SCHEMA);
     const response = await openai().responses.create({
       model,
       input: "Where?",
       text: { format: { type: "json_schema", ...format } },
     });
     assert.deepEqual(JSON.parse(response.output_text), { city: "Rome" });
-    assert.match((await simulator.bodies()).at(-1) ?? "", /"json_schema"/);
+    assert.match((await simulator.bodies()).at(-1) ?? "", simulator.SCHEMA);
   });
 });
 

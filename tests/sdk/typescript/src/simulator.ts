@@ -91,6 +91,9 @@ export function callTheTool(api: Api, streamed: boolean): Promise<void> {
   });
 }
 
+/** How the APIs name the schema of an answer. */
+export const SCHEMA = /"(json_schema|responseJsonSchema|responseSchema)"[^]*"city"/;
+
 /** A picture of one pixel. */
 export const PIXEL =
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
