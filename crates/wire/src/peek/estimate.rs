@@ -10,7 +10,7 @@
 
 use super::PeekError;
 use super::identity::Identity;
-use super::kind::{KindFinder, is_image};
+use super::kind::{KindFinder, is_image, is_image_data};
 use super::walk::{Depth, Piece, Raw, Walk};
 
 /// Bytes of text per token, times ten. English prose in Claude's older tokenizer; a start, from
@@ -80,7 +80,8 @@ impl Estimate {
             match piece {
                 Piece::Name(found) => name = found,
                 Piece::Text(raw) => kind.see(depth.now(), name, raw),
-                Piece::Number(_) | Piece::Open | Piece::Close => {}
+                Piece::Open => kind.see_open(depth.now(), name),
+                Piece::Number(_) | Piece::Close => {}
             }
             match part {
                 Part::Schema => self.add_schema_piece(piece),
@@ -125,7 +126,7 @@ impl Estimate {
                 }
             }
             b"mimeType" | b"mime_type" => {
-                if raw.bytes.starts_with(b"image/") {
+                if is_image_data(raw) {
                     self.whole_tokens += IMAGE_TOKENS;
                 }
             }

@@ -9,6 +9,7 @@
 
 use std::ops::Range;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::identity::Role;
@@ -20,10 +21,11 @@ use crate::state::unescaped;
 #[non_exhaustive]
 pub struct RequestKind {
     /// It asks for reasoning: `thinking` that is not disabled (Messages), `reasoning_effort` or
-    /// `reasoning.effort` (Chat Completions, Responses) that is neither `none` nor `minimal`.
+    /// `reasoning.effort` (Chat Completions, Responses) that is neither `none` nor `minimal`, a
+    /// `thinkingConfig` with a budget other than 0 or a level other than `minimal` (Gemini).
     pub thinks: bool,
     /// It has the provider's web search: a tool whose type begins with `web_search`, or
-    /// `web_search_options` (Chat Completions).
+    /// `web_search_options` (Chat Completions), or the tool `googleSearch` (Gemini).
     pub searches_web: bool,
     /// A picture is in one of its messages.
     pub has_images: bool,
@@ -45,6 +47,8 @@ const TAG_CLOSES: &[u8] = b"</CCR-SUBAGENT-MODEL>";
 const TOOL_DEPTH: usize = 3;
 /// Where the blocks of a message stand, and the blocks of a tool's result in it.
 const BLOCK_DEPTHS: [usize; 2] = [5, 7];
+/// Where Gemini's data stands in the parts of a message, and in the parts of a function's response in it.
+const DATA_DEPTHS: [usize; 2] = [6, 9];
 
 /// Gathers what is told, member by member.
 pub(super) struct KindFinder<'a> {
@@ -73,9 +77,14 @@ impl<'a> KindFinder<'a> {
     pub(super) fn see(&mut self, depth: usize, name: &[u8], raw: Raw<'a>) {
         match self.role {
             Some(Role::Turns) => {
-                if name == b"type" && is_image(raw) && BLOCK_DEPTHS.contains(&depth) {
-                    self.kind.has_images = true;
-                }
+                let is_image = match name {
+                    b"type" => is_image(raw) && BLOCK_DEPTHS.contains(&depth),
+                    b"mimeType" | b"mime_type" => {
+                        is_image_data(raw) && DATA_DEPTHS.contains(&depth)
+                    }
+                    _ => false,
+                };
+                self.kind.has_images |= is_image;
             }
             Some(Role::Tools) => {
                 if name == b"type" && depth == TOOL_DEPTH && raw.bytes.starts_with(b"web_search") {
@@ -84,6 +93,15 @@ impl<'a> KindFinder<'a> {
             }
             Some(Role::System) if self.tag.is_none() => self.tag = tag_of(raw.bytes),
             Some(Role::System | Role::Apart) | None => {}
+        }
+    }
+
+    /// A bracket that opens, and the name that was last seen. Gemini's tools of its own are told by their
+    /// names alone: `{"googleSearch":{}}`.
+    pub(super) fn see_open(&mut self, depth: usize, name: &[u8]) {
+        let is_search = matches!(name, b"googleSearch" | b"google_search");
+        if is_search && depth == TOOL_DEPTH + 1 && self.role == Some(Role::Tools) {
+            self.kind.searches_web = true;
         }
     }
 
@@ -105,6 +123,11 @@ pub(super) fn is_image(raw: Raw<'_>) -> bool {
     matches!(raw.bytes, b"image" | b"image_url" | b"input_image")
 }
 
+/// Whether data of Gemini's, inline or uploaded, is a picture by its type.
+pub(super) fn is_image_data(mime_type: Raw<'_>) -> bool {
+    mime_type.bytes.starts_with(b"image/")
+}
+
 fn tag_of(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let inside = text.strip_prefix(TAG_OPENS)?;
     let length = memchr::memmem::find(inside, TAG_CLOSES)?;
@@ -121,6 +144,8 @@ pub(super) enum ThinkingForm {
     Effort,
     /// An object with an `effort`.
     Reasoning,
+    /// Gemini's `thinkingConfig`.
+    Config,
 }
 
 /// Whether a member asks for reasoning.
@@ -138,6 +163,26 @@ pub(super) fn asks_to_think(form: ThinkingForm, value: &RawValue) -> bool {
         ThinkingForm::Reasoning => {
             top_level_text(json.as_bytes(), b"effort").is_some_and(is_effort)
         }
+        ThinkingForm::Config => serde_json::from_str::<ThinkingConfig<'_>>(json)
+            .is_ok_and(|config| config.asks_to_think()),
+    }
+}
+
+/// Gemini's words for reasoning: a budget in tokens for some models, a level for others.
+#[derive(Deserialize)]
+struct ThinkingConfig<'a> {
+    #[serde(borrow, rename = "thinkingBudget", alias = "thinking_budget")]
+    budget: Option<&'a RawValue>,
+    #[serde(borrow, rename = "thinkingLevel", alias = "thinking_level")]
+    level: Option<&'a RawValue>,
+}
+
+impl ThinkingConfig<'_> {
+    /// A budget of -1 leaves its size to the model.
+    fn asks_to_think(&self) -> bool {
+        let has_budget = self.budget.is_some_and(|budget| budget.get() != "0");
+        let level = self.level.map(|level| level.get().trim_matches('"'));
+        has_budget || level.is_some_and(|level| !level.eq_ignore_ascii_case("minimal"))
     }
 }
 
@@ -189,6 +234,41 @@ mod tests {
             (E::Responses, r#""reasoning":{"summary":"auto"}"#, false),
             (E::Responses, r#""reasoning":null"#, false),
             (E::Embeddings, r#""reasoning_effort":"high""#, false),
+            (
+                E::GenerateContent,
+                r#""generationConfig":{"thinkingConfig":{"thinkingBudget":1024}}"#,
+                true,
+            ),
+            (
+                E::GenerateContent,
+                r#""generation_config":{"thinking_config":{"thinking_budget":-1}}"#,
+                true,
+            ),
+            (
+                E::GenerateContent,
+                r#""generationConfig":{"thinkingConfig":{"thinkingBudget":0,"includeThoughts":true}}"#,
+                false,
+            ),
+            (
+                E::GenerateContent,
+                r#""generationConfig":{"thinkingConfig":{"thinkingLevel":"HIGH"}}"#,
+                true,
+            ),
+            (
+                E::GenerateContent,
+                r#""generationConfig":{"thinkingConfig":{"thinkingLevel":"minimal","thinkingBudget":null}}"#,
+                false,
+            ),
+            (
+                E::GenerateContent,
+                r#""generationConfig":{"thinkingConfig":null,"temperature":1}"#,
+                false,
+            ),
+            (
+                E::GenerateContent,
+                r#""thinkingConfig":{"thinkingBudget":1024}"#,
+                false,
+            ),
         ] {
             let kind = seen(endpoint, &format!("{{{member}}}"));
             assert_eq!(kind, (thinks, false, false), "{endpoint:?} {member}");
@@ -223,6 +303,31 @@ mod tests {
             (E::ChatCompletions, r#""web_search_options":{}"#, true),
             (E::ChatCompletions, r#""web_search_options":null"#, false),
             (E::Messages, r#""web_search_options":{}"#, false),
+            (
+                E::GenerateContent,
+                r#""tools":[{"functionDeclarations":[]},{"googleSearch":{}}]"#,
+                true,
+            ),
+            (
+                E::GenerateContent,
+                r#""tools":[{"google_search":{}}]"#,
+                true,
+            ),
+            (
+                E::GenerateContent,
+                r#""tools":[{"googleSearch":null,"codeExecution":{}}]"#,
+                false,
+            ),
+            (
+                E::GenerateContent,
+                r#""tools":[{"functionDeclarations":[{"name":"googleSearch","parameters":{"google_search":{}}}]}]"#,
+                false,
+            ),
+            (
+                E::GenerateContent,
+                r#""contents":[{"googleSearch":{}}]"#,
+                false,
+            ),
         ] {
             let kind = seen(endpoint, &format!("{{{member}}}"));
             assert_eq!(kind, (false, searches, false), "{endpoint:?} {member}");
@@ -268,6 +373,32 @@ mod tests {
         let input =
             r#"{"input":[{"role":"user","content":[{"type":"input_image","image_url":"x"}]}]}"#;
         assert_eq!(seen(E::Responses, input), (false, false, true));
+        for (part, shown) in [
+            (r#"{"inlineData":{"mimeType":"image/png","data":""}}"#, true),
+            (
+                r#"{"file_data":{"mime_type":"image/webp","file_uri":"https://x"}}"#,
+                true,
+            ),
+            (
+                r#"{"functionResponse":{"name":"f","response":{},"parts":[{"inlineData":{"mimeType":"image/png"}}]}}"#,
+                true,
+            ),
+            (
+                r#"{"inlineData":{"mimeType":"application/pdf","data":""}}"#,
+                false,
+            ),
+            (
+                r#"{"functionCall":{"name":"f","args":{"mimeType":"image/png"}}}"#,
+                false,
+            ),
+            (r#"{"text":"image/png"}"#, false),
+        ] {
+            let body =
+                format!(r#"{{"contents":[{{"role":"user","parts":[{{"text":"x"}},{part}]}}]}}"#);
+            for endpoint in [E::GenerateContent, E::CountContentTokens] {
+                assert_eq!(seen(endpoint, &body), (false, false, shown), "{part}");
+            }
+        }
     }
 
     #[test]

@@ -134,6 +134,8 @@ struct Generation<'a> {
     schema: Option<&'a RawValue>,
     #[serde(borrow, rename = "responseJsonSchema", alias = "response_json_schema")]
     json_schema: Option<&'a RawValue>,
+    #[serde(borrow, rename = "thinkingConfig", alias = "thinking_config")]
+    thinking: Option<&'a RawValue>,
 }
 
 /// The members that matter, still unparsed.
@@ -223,6 +225,8 @@ impl<'a> Members<'a> {
         };
         let max = generation.max_output_tokens;
         self.max_output = max.map(|max| (MaxOutput::Generation, max));
+        let thinking = generation.thinking;
+        self.kind.thinks = thinking.is_some_and(|it| asks_to_think(ThinkingForm::Config, it));
         let schemas = generation.schema.into_iter().chain(generation.json_schema);
         let weighed = schemas.map(|schema| (Part::Schema, Role::Apart, schema));
         self.weighed.extend(weighed);
