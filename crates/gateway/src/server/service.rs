@@ -113,6 +113,10 @@ impl Service {
             (Route::Ready, &Method::GET | &Method::HEAD) => self.ready(),
             (Route::Metrics, &Method::GET) => self.metrics(&request, dialect),
             (Route::Admin, _) => self.admin(request).await,
+            // A method of Google's that is not served looks like a model's name.
+            (Route::Models, &Method::POST) if request.uri().path().contains(':') => {
+                not_found(dialect, request.uri().path())
+            }
             (Route::Unknown, _) => not_found(dialect, request.uri().path()),
             _ => wrong_method(dialect, request.method(), request.uri().path()),
         }

@@ -3,7 +3,7 @@
 use keypool_sim::Fault;
 use serde_json::json;
 
-use super::{claude_code, goes, thinking};
+use super::{claude_code, goes, sent, thinking};
 use crate::support::{Setup, anthropic_key, openai_key};
 
 /// Three targets: two models of the first key, then another provider in another API.
@@ -48,17 +48,14 @@ async fn the_targets_of_a_rule_are_tried_in_their_order_and_then_those_of_fallba
 }
 
 #[tokio::test]
-async fn a_target_that_cannot_be_asked_in_the_clients_api_is_passed_over() {
+async fn a_target_that_cannot_be_asked_for_it_is_passed_over() {
+    let forms = json!(["anthropic,claude-x", "openai,text-embedding-3-small"]);
     let world = Setup::both(1)
-        .set(
-            "/ApiKeyPool/providers/gemini",
-            json!({ "baseUrl": "$SIM", "keys": [{ "key": "AIza-no-key-of-ours-0001" }] }),
-        )
-        .set(
-            "/Router",
-            json!({ "default": ["gemini,gemini-x", "anthropic,claude-x"] }),
-        )
+        .set("/Aliases", json!({ "vectors": forms }))
         .start()
         .await;
-    assert_eq!(goes(&world, &claude_code()).await.1, "claude-x");
+    let body = json!({ "model": "vectors", "input": "hi" });
+    // Anthropic has no embeddings.
+    let (_, _, model) = sent(&world, "/v1/embeddings", &body).await;
+    assert_eq!(model, "text-embedding-3-small");
 }
