@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keypool_pool::{Limits, Priority, Strategy, Timestamp, Urgency, Window};
+use keypool_pool::{KeyId, Limits, Priority, Strategy, Timestamp, Urgency, Window};
 use keypool_wire::{Dialect, ProviderKind};
 
 pub use keypool_pool::{AffinityConfig, Sequential};
@@ -201,6 +201,22 @@ pub struct ProviderConfig {
     pub keys: Vec<KeyEntry>,
     /// Models it is known to serve; may be empty.
     pub models: Vec<String>,
+    /// Whether it serves the Responses API in OpenAI's dialect. Where not, such requests become chat
+    /// completions.
+    pub serves_responses: bool,
+    /// The most tokens of output that its models can be asked for in a translated request; `None`: what
+    /// most can.
+    pub output_tokens_max: Option<u64>,
+}
+
+/// How a key proves itself to its provider.
+#[derive(Debug, Clone, Default)]
+pub enum Credential {
+    /// By the secret, in the header in which the provider takes it.
+    #[default]
+    Key,
+    /// Not at all: the server serves whoever reaches it.
+    Open,
 }
 
 /// One API key of a provider.
@@ -208,6 +224,8 @@ pub struct ProviderConfig {
 pub struct KeyEntry {
     /// The key itself.
     pub secret: Secret,
+    /// How it is used.
+    pub credential: Credential,
     /// A name for people.
     pub name: Option<String>,
     /// The quota group it shares, by name; `None` gives it a quota of its own.
@@ -238,6 +256,52 @@ impl Default for RouterConfig {
             long_context_threshold: 60_000,
             web_search: Vec::new(),
             image: Vec::new(),
+        }
+    }
+}
+
+impl KeyEntry {
+    /// What stands in place of a key for a server that asks for none.
+    pub const NO_KEY: &'static str = "none";
+
+    /// A key of which nothing is said but itself.
+    #[must_use]
+    pub fn new(secret: Secret) -> Self {
+        let credential = if secret.expose() == Self::NO_KEY {
+            Credential::Open
+        } else {
+            Credential::Key
+        };
+        Self {
+            secret,
+            credential,
+            name: None,
+            quota_group: None,
+            limits: Limits::default(),
+            priority: Priority::default(),
+            enabled: true,
+            tags: Vec::new(),
+            models: Vec::new(),
+            base_url: None,
+            expires_at: None,
+        }
+    }
+
+    /// The stable id: of the secret, or of the place where there is none.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        match (&self.credential, &self.base_url) {
+            (Credential::Open, Some(url)) => self.secret.id_at(url),
+            _ => self.secret.id(),
+        }
+    }
+
+    /// What people are shown.
+    #[must_use]
+    pub fn mask(&self) -> String {
+        match self.credential {
+            Credential::Key => self.secret.mask(),
+            Credential::Open => Self::NO_KEY.to_owned(),
         }
     }
 }

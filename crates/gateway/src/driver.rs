@@ -219,8 +219,7 @@ pub(crate) fn models_request(dialect: Dialect, key: &UpstreamKey) -> Option<Requ
     let mut request = Request::new(Full::new(Bytes::new()));
     *request.method_mut() = Method::GET;
     *request.uri_mut() = models_uri(key)?;
-    let (name, value) = key.auth.clone();
-    request.headers_mut().insert(name, value);
+    key.authenticate(&mut request);
     if dialect == Dialect::Anthropic {
         let version = http::HeaderValue::from_static(ANTHROPIC_VERSION);
         request

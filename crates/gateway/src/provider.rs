@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use keypool_pool::{AdminError, ConfigError, KeyConfig, KeyId, Pool, PoolConfig};
 use keypool_wire::{AuthScheme, Dialect, ProviderKind, UpstreamBase};
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::catalogue::Catalogue;
 use crate::clock::TimeSource;
-use crate::config::{KeyEntry, ProviderConfig};
+use crate::config::{Credential, KeyEntry, ProviderConfig};
 use crate::pool_shell::SharedPool;
 use crate::secret::Secret;
 use crate::telemetry::ProviderMeasurements;
@@ -48,6 +48,10 @@ pub(crate) struct Settings {
     pub base: UpstreamBase,
     /// Models it is known to serve.
     pub models: Vec<String>,
+    /// Whether it serves the Responses API.
+    pub serves_responses: bool,
+    /// The most tokens of output that its models can be asked for.
+    pub output_tokens_max: Option<u64>,
 }
 
 /// A key as the gateway uses it: the secret, ready to be put on the wire.
@@ -61,8 +65,8 @@ pub(crate) struct UpstreamKey {
     pub entry: KeyEntry,
     /// Where requests with this key go.
     pub base: UpstreamBase,
-    /// The one header that authenticates upstream.
-    pub auth: (HeaderName, HeaderValue),
+    /// The one header that authenticates upstream, unless none is asked for.
+    pub auth: Option<(HeaderName, HeaderValue)>,
     /// Who owns its quota, as its answers name them; 0 until one did.
     pub owner: AtomicU64,
     /// Upstream answers by status.
@@ -235,6 +239,8 @@ impl Settings {
             dialect: config.dialect,
             base: parse_base(&config.name, config.dialect, &config.base_url)?,
             models: config.models.clone(),
+            serves_responses: config.serves_responses,
+            output_tokens_max: config.output_tokens_max,
         })
     }
 }
@@ -245,14 +251,20 @@ impl UpstreamKey {
             None => settings.base.clone(),
             Some(url) => parse_base(provider, settings.dialect, url)?,
         };
-        let mask = entry.secret.mask();
-        let auth = auth_header(settings.kind.auth_scheme(settings.dialect), &entry.secret)
-            .ok_or_else(|| ProviderError::KeyCharacters {
-                provider: provider.to_owned(),
-                mask: mask.clone(),
-            })?;
+        let mask = entry.mask();
+        let scheme = settings.kind.auth_scheme(settings.dialect);
+        let auth = match entry.credential {
+            Credential::Open => None,
+            Credential::Key => {
+                let header = auth_header(scheme, &entry.secret);
+                Some(header.ok_or_else(|| ProviderError::KeyCharacters {
+                    provider: provider.to_owned(),
+                    mask: mask.clone(),
+                })?)
+            }
+        };
         Ok(Self {
-            id: entry.secret.id(),
+            id: entry.id(),
             mask,
             entry,
             base,
@@ -261,6 +273,13 @@ impl UpstreamKey {
             statuses: Mutex::default(),
             guessed_tokens: Mutex::default(),
         })
+    }
+
+    /// Puts the key on a request.
+    pub(crate) fn authenticate<B>(&self, request: &mut Request<B>) {
+        if let Some((name, value)) = self.auth.clone() {
+            request.headers_mut().insert(name, value);
+        }
     }
 
     /// Counts an upstream answer.
@@ -280,7 +299,7 @@ impl UpstreamKey {
 #[must_use]
 pub(crate) fn pool_key(entry: &KeyEntry) -> KeyConfig {
     KeyConfig {
-        id: entry.secret.id(),
+        id: entry.id(),
         name: entry.name.clone(),
         enabled: entry.enabled,
         priority: entry.priority,

@@ -242,8 +242,8 @@ fn targets(live: &Live, endpoint: Endpoint, forms: &[String]) -> Result<Vec<Targ
 /// A target for what is asked for at `asked`.
 fn target(provider: &Arc<Provider>, model: &str, asked: Endpoint) -> Result<Target, RouteError> {
     let settings = provider.settings();
-    let (kind, speaks) = (settings.kind, settings.dialect);
-    let Some(endpoint) = endpoint_at(kind, speaks, asked) else {
+    let speaks = settings.dialect;
+    let Some(endpoint) = endpoint_at(speaks, settings.serves_responses, asked) else {
         return Err(RouteError::OtherDialect {
             provider: provider.name.clone(),
             speaks: dialect_name(speaks),

@@ -67,6 +67,15 @@ impl Secret {
         KeyId::from_sha256(&self.digest.0)
     }
 
+    /// The id of what is a key of its own at each place where the secret is used.
+    #[must_use]
+    pub fn id_at(&self, place: &str) -> KeyId {
+        let mut digest = Sha256::new();
+        digest.update(self.digest.0);
+        digest.update(place);
+        KeyId::from_sha256(&digest.finalize().into())
+    }
+
     /// Compares without telling by its duration where the two differ, nor how long the secret is.
     #[must_use]
     pub fn matches(&self, candidate: &str) -> bool {

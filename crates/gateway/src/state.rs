@@ -168,7 +168,7 @@ impl State {
 impl ProviderState {
     /// Records that a key was added.
     pub(crate) fn add(&mut self, entry: &KeyEntry) {
-        let id = entry.secret.id();
+        let id = entry.id();
         self.removed.retain(|removed| *removed != id);
         self.patched.remove(&id);
         self.added.retain(|stored| stored.id() != id);
@@ -198,14 +198,14 @@ impl ProviderState {
         }
         provider
             .keys
-            .retain(|entry| !self.removed.contains(&entry.secret.id()));
+            .retain(|entry| !self.removed.contains(&entry.id()));
         for stored in &self.added {
             let id = stored.id();
-            provider.keys.retain(|entry| entry.secret.id() != id);
+            provider.keys.retain(|entry| entry.id() != id);
             provider.keys.push(KeyEntry::from(stored));
         }
         for entry in &mut provider.keys {
-            if let Some(patch) = self.patched.get(&entry.secret.id()) {
+            if let Some(patch) = self.patched.get(&entry.id()) {
                 patch_entry(entry, patch);
             }
         }
@@ -214,7 +214,7 @@ impl ProviderState {
 
 impl StoredKey {
     fn id(&self) -> KeyId {
-        Secret::new(self.key.as_str()).id()
+        KeyEntry::from(self).id()
     }
 }
 
@@ -243,7 +243,6 @@ impl From<&KeyEntry> for StoredKey {
 impl From<&StoredKey> for KeyEntry {
     fn from(stored: &StoredKey) -> Self {
         Self {
-            secret: Secret::new(stored.key.as_str()),
             name: stored.name.clone(),
             quota_group: stored.quota_group.clone(),
             limits: stored.rate_limit,
@@ -251,8 +250,8 @@ impl From<&StoredKey> for KeyEntry {
             enabled: stored.enabled,
             tags: stored.tags.clone(),
             models: stored.models.clone(),
-            base_url: None,
             expires_at: stored.expires_at,
+            ..Self::new(Secret::new(stored.key.as_str()))
         }
     }
 }

@@ -256,8 +256,10 @@ fn a_file_of_claude_code_router_loads_as_a_gateway_with_one_key_per_provider() {
         .iter()
         .map(|one| (one.kind, one.keys.len()))
         .collect();
-    let generic = ProviderKind::Generic(Dialect::OpenAi);
-    assert_eq!(kinds, [(ProviderKind::OpenRouter, 1), (generic, 1)]);
+    assert_eq!(
+        kinds,
+        [(ProviderKind::OpenRouter, 1), (ProviderKind::Ollama, 1)]
+    );
     assert_eq!(
         gateway.network.proxy.as_deref(),
         Some("http://127.0.0.1:7890")

@@ -48,6 +48,9 @@ pub fn quota_owner(provider: ProviderKind, headers: &dyn Headers) -> QuotaOwner<
         | P::Xai
         | P::Fireworks
         | P::Cerebras
+        | P::Ollama
+        | P::Vllm
+        | P::LmStudio
         | P::Generic(Dialect::Gemini) => return QuotaOwner::default(),
     };
     let named = |name| {

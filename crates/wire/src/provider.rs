@@ -29,6 +29,12 @@ pub enum ProviderKind {
     Fireworks,
     /// Cerebras.
     Cerebras,
+    /// Ollama, on a machine of the operator's.
+    Ollama,
+    /// vLLM's server.
+    Vllm,
+    /// LM Studio's server.
+    LmStudio,
     /// Anybody else, by the dialect spoken.
     Generic(Dialect),
 }
@@ -80,7 +86,7 @@ impl AuthScheme {
 
 /// One line per known provider: (kind, name in the configuration, base URL as its SDK takes it).
 /// Azure has no default: its host is the customer's own.
-const TABLE: [(ProviderKind, &str, Option<&str>); 12] = {
+const TABLE: [(ProviderKind, &str, Option<&str>); 15] = {
     use ProviderKind as P;
     [
         (P::Anthropic, "anthropic", Some("https://api.anthropic.com")),
@@ -107,6 +113,9 @@ const TABLE: [(ProviderKind, &str, Option<&str>); 12] = {
             Some("https://api.fireworks.ai/inference/v1"),
         ),
         (P::Cerebras, "cerebras", Some("https://api.cerebras.ai/v1")),
+        (P::Ollama, "ollama", Some("http://localhost:11434/v1")),
+        (P::Vllm, "vllm", Some("http://localhost:8000/v1")),
+        (P::LmStudio, "lmstudio", Some("http://localhost:1234/v1")),
     ]
 };
 
@@ -150,17 +159,33 @@ impl ProviderKind {
             | Self::Together
             | Self::Xai
             | Self::Fireworks
-            | Self::Cerebras => Dialect::OpenAi,
+            | Self::Cerebras
+            | Self::Ollama
+            | Self::Vllm
+            | Self::LmStudio => Dialect::OpenAi,
         }
     }
 
+    /// Whether it serves whoever can reach it unless it was told otherwise, so that it may have keys
+    /// without a secret.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Ollama | Self::Vllm | Self::LmStudio)
+    }
+
     /// Whether the Responses API is to be had from it in `OpenAI`'s dialect. Those named here serve chat
-    /// completions alone; of providers that are not known it is assumed.
+    /// completions alone; of providers that are not known it is assumed. Ollama has it since 0.13.3 only,
+    /// and keeps no state, so that chat completions are the safer choice.
     #[must_use]
     pub const fn serves_responses(self) -> bool {
         !matches!(
             self,
-            Self::Gemini | Self::DeepSeek | Self::Mistral | Self::Together | Self::Cerebras
+            Self::Gemini
+                | Self::DeepSeek
+                | Self::Mistral
+                | Self::Together
+                | Self::Cerebras
+                | Self::Ollama
         )
     }
 

@@ -196,7 +196,13 @@ pub const fn quota_rules(provider: ProviderKind) -> &'static QuotaRules {
         P::Groq => &GROQ,
         P::Mistral => &MISTRAL,
         P::Together => &TOGETHER,
-        P::Xai | P::Fireworks | P::Cerebras | P::Generic(Dialect::OpenAi) => &LIKE_OPENAI,
+        P::Xai
+        | P::Fireworks
+        | P::Cerebras
+        | P::Ollama
+        | P::Vllm
+        | P::LmStudio
+        | P::Generic(Dialect::OpenAi) => &LIKE_OPENAI,
     }
 }
 

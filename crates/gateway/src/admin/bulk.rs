@@ -295,7 +295,7 @@ fn take_in(core: &Core, batch: Batch, imported: &mut Imported) -> Result<(), Api
     let total = entries.len();
     let mut seen = HashSet::new();
     let is_new = |entry: &KeyEntry| {
-        let id = entry.secret.id();
+        let id = entry.id();
         provider.key(id).is_none() && seen.insert(id)
     };
     let fresh: Vec<KeyEntry> = entries.into_iter().filter(is_new).collect();
@@ -303,8 +303,8 @@ fn take_in(core: &Core, batch: Batch, imported: &mut Imported) -> Result<(), Api
     imported.added += fresh.len();
     imported.keys.extend(fresh.iter().map(|entry| ImportedKey {
         provider: provider.name.clone(),
-        key: entry.secret.mask(),
-        id: entry.secret.id().to_string(),
+        key: entry.mask(),
+        id: entry.id().to_string(),
     }));
     put_in(core, &provider, &fresh)
 }

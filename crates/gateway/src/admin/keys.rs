@@ -130,10 +130,10 @@ fn add_key(core: &Core, mut fields: Fields) -> Result<OneKey, ApiError> {
     let provider = provider(core, &name)?;
     let entry = read_key(&mut fields, &group_names(core, &name))?;
     fields.finish()?;
-    if provider.key(entry.secret.id()).is_some() {
-        return Err(ApiError::duplicate_key(&name, &entry.secret.mask()));
+    if provider.key(entry.id()).is_some() {
+        return Err(ApiError::duplicate_key(&name, &entry.mask()));
     }
-    let id = entry.secret.id();
+    let id = entry.id();
     put_in(core, &provider, &[entry])?;
     one_key(&provider, id)
 }
@@ -171,7 +171,7 @@ pub(super) fn put_in(
     };
     commit(core, provider, record, apply)?;
     for entry in entries {
-        tracing::info!(target: POOL_LOG, provider = %provider.name, key = %entry.secret.mask(),
+        tracing::info!(target: POOL_LOG, provider = %provider.name, key = %entry.mask(),
             "key added");
     }
     Ok(())

@@ -90,18 +90,7 @@ pub(super) fn read_key(fields: &mut Fields, groups: &[String]) -> Result<KeyEntr
 
 /// A key with nothing said but the key.
 pub(super) fn bare_key(text: &str, field: &str) -> Result<KeyEntry, ApiError> {
-    Ok(KeyEntry {
-        secret: read_secret(text, field)?,
-        name: None,
-        quota_group: None,
-        limits: Limits::default(),
-        priority: Priority::default(),
-        enabled: true,
-        tags: Vec::new(),
-        models: Vec::new(),
-        base_url: None,
-        expires_at: None,
-    })
+    Ok(KeyEntry::new(read_secret(text, field)?))
 }
 
 /// Reads a change to a key that has the limits `current`.

@@ -137,8 +137,7 @@ impl Attempt<'_> {
         if is_translated {
             headers::take_dialect_out(request.headers_mut());
         }
-        let (name, value) = settlement.key.auth.clone();
-        request.headers_mut().insert(name, value);
+        settlement.key.authenticate(&mut request);
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().entry(CONTENT_TYPE).or_insert(json);
         if outbound.endpoint.dialect() == Dialect::Anthropic {

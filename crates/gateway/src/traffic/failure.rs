@@ -16,6 +16,7 @@ use keypool_wire::{
 
 use crate::answer::{Retry, error_response};
 use crate::body::AnswerBody;
+use crate::config::Credential;
 use crate::provider::UpstreamKey;
 use crate::traffic::attempt::answered;
 use crate::traffic::opening::Opening;
@@ -416,6 +417,9 @@ fn is_dialect_error(body: &[u8]) -> bool {
 /// The body with the key's mask wherever it quotes the key: some servers repeat the key that they
 /// refuse, and clients may not see it.
 pub(super) fn without_secret(body: Bytes, key: &UpstreamKey) -> Bytes {
+    let Credential::Key = key.entry.credential else {
+        return body;
+    };
     let secret = key.entry.secret.expose();
     match std::str::from_utf8(&body) {
         Ok(text) if text.contains(secret) => text.replace(secret, &key.mask).into(),

@@ -24,15 +24,15 @@ use crate::traffic::attempt::{takes_stream_options, wants_usage};
 /// no counterpart.
 #[must_use]
 pub(crate) fn endpoint_at(
-    kind: ProviderKind,
     speaks: Dialect,
+    serves_responses: bool,
     asked: Endpoint,
 ) -> Option<Endpoint> {
     match (asked, speaks) {
         (Endpoint::Messages | Endpoint::GenerateContent, Dialect::OpenAi) => {
             Some(Endpoint::ChatCompletions)
         }
-        (Endpoint::Responses, Dialect::OpenAi) if !kind.serves_responses() => {
+        (Endpoint::Responses, Dialect::OpenAi) if !serves_responses => {
             Some(Endpoint::ChatCompletions)
         }
         (
@@ -143,6 +143,7 @@ impl Outbound {
         let translated = request.write(&WrittenFor {
             chat: chat_flavour(kind),
             stream_options: takes_stream_options(kind),
+            output_tokens_max: target.provider.settings().output_tokens_max,
             ..WrittenFor::new(provider_s, &target.model)
         })?;
         let way = Way::Words(Words {

@@ -15,7 +15,7 @@ use keypool_gateway::config::{
     RetryConfig, RouterConfig, Sequential, Timeouts,
 };
 use keypool_gateway::{Gateway, GatewayConfig, RunningGateway, Secret};
-use keypool_pool::{Limits, Priority, Strategy};
+use keypool_pool::Strategy;
 use keypool_wire::{Dialect, ProviderKind};
 
 use crate::provider::Provider;
@@ -97,16 +97,8 @@ async fn send(client: &HttpClient, url: &str) -> Answer {
 
 fn config(base_urls: impl Iterator<Item = String>) -> GatewayConfig {
     let key = |(number, base_url): (usize, String)| KeyEntry {
-        secret: Secret::new(format!("{KEY}-{number}")),
-        name: None,
-        quota_group: None,
-        limits: Limits::default(),
-        priority: Priority::default(),
-        enabled: true,
-        tags: Vec::new(),
-        models: Vec::new(),
         base_url: Some(base_url),
-        expires_at: None,
+        ..KeyEntry::new(Secret::new(format!("{KEY}-{number}")))
     };
     let provider = ProviderConfig {
         name: "anthropic".to_owned(),
@@ -120,6 +112,8 @@ fn config(base_urls: impl Iterator<Item = String>) -> GatewayConfig {
         quota_groups: Vec::new(),
         keys: base_urls.enumerate().map(key).collect(),
         models: Vec::new(),
+        serves_responses: true,
+        output_tokens_max: None,
     };
     GatewayConfig {
         listen: ([127, 0, 0, 1], 0).into(),

@@ -2,8 +2,8 @@
 
 use keypool_gateway::Secret;
 use keypool_gateway::config::KeyEntry;
-use keypool_pool::{Limits, Priority, Timestamp};
-use keypool_wire::Dialect;
+use keypool_pool::{Priority, Timestamp};
+use keypool_wire::{Dialect, ProviderKind};
 
 use super::checker::Checker;
 use super::file::{KeyFile, PoolProviderFile};
@@ -11,26 +11,10 @@ use super::path::FieldPath;
 use super::providers::check_url;
 use super::suggest::did_you_mean;
 
-/// The key that stands in `Providers`: nothing is known about it but itself.
-pub(super) fn plain_key(secret: Secret) -> KeyEntry {
-    KeyEntry {
-        secret,
-        name: None,
-        quota_group: None,
-        limits: Limits::default(),
-        priority: Priority::default(),
-        enabled: true,
-        tags: Vec::new(),
-        models: Vec::new(),
-        base_url: None,
-        expires_at: None,
-    }
-}
-
 /// The keys under `ApiKeyPool.providers.<name>`; `field` is that place.
 pub(super) fn pooled_keys(
     file: &PoolProviderFile,
-    dialect: Option<Dialect>,
+    upstream: Option<(ProviderKind, Dialect)>,
     field: &FieldPath,
     checker: &mut Checker<'_>,
 ) -> Vec<KeyEntry> {
@@ -40,15 +24,16 @@ pub(super) fn pooled_keys(
     for (index, key) in file.keys.iter().enumerate() {
         let Some(key) = key else { continue };
         let field = field.field("keys").index(index);
-        let Some(entry) = pooled_key(key, &groups, dialect, &field, checker) else {
+        let Some(entry) = pooled_key(key, &groups, upstream, &field, checker) else {
             continue;
         };
-        match places.insert(entry.secret.id(), index) {
+        let (id, mask) = (entry.id(), entry.mask());
+        match places.insert(id, index) {
             None => entries.push(entry),
             Some(first) => {
-                let message = format!("{} is the same key as keys[{first}]", entry.secret.mask());
+                let message = format!("{mask} is the same key as keys[{first}]");
                 checker.error(&field.field("key"), message);
-                places.insert(entry.secret.id(), first);
+                places.insert(id, first);
             }
         }
     }
@@ -58,11 +43,12 @@ pub(super) fn pooled_keys(
 fn pooled_key(
     file: &KeyFile,
     groups: &[String],
-    dialect: Option<Dialect>,
+    upstream: Option<(ProviderKind, Dialect)>,
     field: &FieldPath,
     checker: &mut Checker<'_>,
 ) -> Option<KeyEntry> {
-    let secret = checker.secret(&file.key, &field.field("key"));
+    let (kind, dialect) = upstream.unzip();
+    let secret = secret(file, kind, field, checker);
     if let Some(group) = &file.quota_group {
         check_group(group, groups, &field.field("quotaGroup"), checker);
     }
@@ -91,7 +77,6 @@ fn pooled_key(
         expires_at
     });
     Some(KeyEntry {
-        secret: secret?,
         name: file.name.clone(),
         quota_group: file.quota_group.clone(),
         limits: file.rate_limit.clone().unwrap_or_default().into(),
@@ -105,7 +90,27 @@ fn pooled_key(
         models: file.models.clone(),
         base_url,
         expires_at,
+        ..KeyEntry::new(secret?)
     })
+}
+
+fn secret(
+    file: &KeyFile,
+    kind: Option<ProviderKind>,
+    field: &FieldPath,
+    checker: &mut Checker<'_>,
+) -> Option<Secret> {
+    let key_field = field.field("key");
+    match &file.key {
+        Some(text) => checker.secret(text, &key_field),
+        None if kind.is_some_and(ProviderKind::is_open) => Some(Secret::new(KeyEntry::NO_KEY)),
+        None => {
+            let message =
+                "is required and missing; write \"none\" for a server that asks for no key";
+            checker.error(&key_field, message);
+            None
+        }
+    }
 }
 
 fn check_group(group: &str, groups: &[String], field: &FieldPath, checker: &mut Checker<'_>) {

@@ -1,6 +1,7 @@
 //! Providers: `ApiKeyPool.providers` and `Providers` merged by name, with what is known about well-known names
 //! filled in.
 
+use keypool_gateway::Secret;
 use keypool_gateway::config::{KeyEntry, ProviderConfig};
 use keypool_pool::{Limits, Window};
 use keypool_wire::{Dialect, ProviderKind, UpstreamBase};
@@ -155,7 +156,8 @@ impl Draft<'_> {
         let default = PoolProviderFile::default();
         let file = self.pooled.as_ref().map_or(&default, |(_, file)| *file);
         let quota_groups = self.quota_groups(checker);
-        let keys = self.keys(upstream.as_ref().map(|upstream| upstream.dialect), checker);
+        let spoken = upstream.as_ref().map(|it| (it.kind, it.dialect));
+        let keys = self.keys(spoken, checker);
         let upstream = upstream?;
         Some(ProviderConfig {
             name: self.name.to_owned(),
@@ -173,6 +175,8 @@ impl Draft<'_> {
                 .as_ref()
                 .map(|(_, plain)| plain.models.clone())
                 .unwrap_or_default(),
+            serves_responses: file.responses.unwrap_or(upstream.kind.serves_responses()),
+            output_tokens_max: file.max_output_tokens,
         })
     }
 
@@ -189,12 +193,16 @@ impl Draft<'_> {
         names.into_iter().filter_map(limits).collect()
     }
 
-    fn keys(&self, dialect: Option<Dialect>, checker: &mut Checker<'_>) -> Vec<KeyEntry> {
+    fn keys(
+        &self,
+        upstream: Option<(ProviderKind, Dialect)>,
+        checker: &mut Checker<'_>,
+    ) -> Vec<KeyEntry> {
         let mut entries = Vec::new();
         let mut listed = 0;
         if let Some((field, file)) = &self.pooled {
             listed += file.keys.len();
-            entries = keys::pooled_keys(file, dialect, field, checker);
+            entries = keys::pooled_keys(file, upstream, field, checker);
         }
         if let Some((field, file)) = &self.plain
             && let Some(text) = &file.api_key
@@ -204,9 +212,11 @@ impl Draft<'_> {
             // The same key in the pool says more about itself.
             let secret = secret
                 .filter(|secret| entries.iter().all(|entry| entry.secret.id() != secret.id()));
-            entries.extend(secret.map(keys::plain_key));
+            entries.extend(secret.map(KeyEntry::new));
         }
-        if listed == 0 {
+        if listed == 0 && upstream.is_some_and(|(kind, _)| kind.is_open()) {
+            entries.push(KeyEntry::new(Secret::new(KeyEntry::NO_KEY)));
+        } else if listed == 0 {
             let name = if self.pooled.is_some() {
                 "keys"
             } else {
@@ -234,7 +244,10 @@ impl Draft<'_> {
     fn upstream(&self, checker: &mut Checker<'_>) -> Option<Upstream> {
         let (url_field, url) = self.base_url(checker);
         let url_given = url.is_some();
-        let kind = ProviderKind::from_name(self.name).or_else(|| kind_of_host(url.as_deref()?));
+        let kind = match self.kind(checker) {
+            Ok(kind) => kind.or_else(|| kind_of_host(url.as_deref()?)),
+            Err(()) => return None,
+        };
         let protocol = self.protocol();
         let assumed = self.pooled.is_none().then_some(Dialect::OpenAi);
         let dialect = protocol
@@ -305,6 +318,25 @@ impl Draft<'_> {
         }
     }
 
+    /// Whose rules hold: what `kind` says, else the name.
+    fn kind(&self, checker: &mut Checker<'_>) -> Result<Option<ProviderKind>, ()> {
+        let Some((field, text)) = self
+            .pooled
+            .as_ref()
+            .and_then(|(field, file)| Some((field, file.kind.as_ref()?)))
+        else {
+            return Ok(ProviderKind::from_name(self.name));
+        };
+        let kind = ProviderKind::from_name(text);
+        if kind.is_none() {
+            let hint = did_you_mean(text, ProviderKind::names());
+            let known = ProviderKind::names().collect::<Vec<_>>().join(", ");
+            let message = format!("{text:?} is none of the known names{hint}; known: {known}");
+            checker.error(&field.field("kind"), message);
+        }
+        kind.map(Some).ok_or(())
+    }
+
     fn protocol(&self) -> Option<Dialect> {
         let pooled = self.pooled.as_ref().and_then(|(_, file)| file.protocol);
         let plain = self.plain.as_ref().and_then(|(_, file)| file.protocol);
@@ -345,6 +377,8 @@ fn kind_of_host(url: &str) -> Option<ProviderKind> {
     };
     ProviderKind::names()
         .filter_map(ProviderKind::from_name)
+        // Anything may run on this machine.
+        .filter(|kind| !kind.is_open())
         .find(is_at)
 }
 

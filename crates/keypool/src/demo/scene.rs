@@ -15,7 +15,7 @@ use keypool_gateway::config::{
     RetryConfig, RouterConfig, Sequential, Timeouts,
 };
 use keypool_gateway::{Gateway, GatewayConfig, RunningGateway, Secret};
-use keypool_pool::{Limits, Priority, Strategy};
+use keypool_pool::{Limits, Strategy};
 use keypool_sim::{AnswerConfig, Counters, Fault, FaultWindow, SimConfig, SimServer, Spread};
 use keypool_wire::{Dialect, ProviderKind};
 use serde_json::json;
@@ -257,16 +257,8 @@ fn gateway_config(listen: SocketAddr, base_url: String, seed: u64) -> GatewayCon
         ..Limits::default()
     };
     let key = KeyEntry {
-        secret: Secret::new(secret(1)),
-        name: None,
-        quota_group: None,
         limits,
-        priority: Priority::default(),
-        enabled: true,
-        tags: Vec::new(),
-        models: Vec::new(),
-        base_url: None,
-        expires_at: None,
+        ..KeyEntry::new(Secret::new(secret(1)))
     };
     let provider = ProviderConfig {
         name: PROVIDER.to_owned(),
@@ -280,6 +272,8 @@ fn gateway_config(listen: SocketAddr, base_url: String, seed: u64) -> GatewayCon
         quota_groups: Vec::new(),
         keys: vec![key],
         models: Vec::new(),
+        serves_responses: true,
+        output_tokens_max: None,
     };
     GatewayConfig {
         listen,

@@ -17,6 +17,7 @@ mod support;
 mod affinity;
 mod bad_input;
 mod breaker;
+mod clouds;
 mod config;
 mod endpoints;
 mod failover;

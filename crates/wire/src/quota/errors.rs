@@ -31,9 +31,13 @@ const fn form(provider: ProviderKind) -> Form {
         | P::Fireworks
         | P::Cerebras
         | P::Generic(Dialect::OpenAi) => Form::Sentence,
-        P::Anthropic | P::OpenRouter | P::DeepSeek | P::Generic(Dialect::Anthropic) => {
-            Form::Nothing
-        }
+        P::Anthropic
+        | P::OpenRouter
+        | P::DeepSeek
+        | P::Ollama
+        | P::Vllm
+        | P::LmStudio
+        | P::Generic(Dialect::Anthropic) => Form::Nothing,
     }
 }
 

@@ -293,7 +293,12 @@ pub(super) const fn rows(provider: ProviderKind) -> &'static [Row] {
         P::Cerebras => CEREBRAS,
         P::Fireworks => FIREWORKS,
         P::Xai | P::Generic(Dialect::OpenAi) => LIKE_OPENAI,
-        // V: Gemini sends none; S: nor does DeepSeek.
-        P::Gemini | P::DeepSeek | P::Generic(Dialect::Gemini) => &[],
+        // V: Gemini sends none; S: nor does DeepSeek. Local servers have no quotas.
+        P::Gemini
+        | P::DeepSeek
+        | P::Ollama
+        | P::Vllm
+        | P::LmStudio
+        | P::Generic(Dialect::Gemini) => &[],
     }
 }

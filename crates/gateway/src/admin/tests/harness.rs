@@ -9,8 +9,7 @@ use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use keypool_pool::{
-    Charge, Demand, ErrorNote, KeyId, Limits, Outcome, Priority, Strategy, Timestamp, Usage,
-    Verdict,
+    Charge, Demand, ErrorNote, KeyId, Limits, Outcome, Strategy, Timestamp, Usage, Verdict,
 };
 use keypool_wire::{Dialect, ProviderKind};
 use serde_json::Value;
@@ -197,23 +196,18 @@ fn provider(name: &str, keys: &[&str]) -> ProviderConfig {
         quota_groups: vec![("org-a".to_owned(), Limits::default())],
         keys: keys.iter().map(|key| entry(key)).collect(),
         models: Vec::new(),
+        serves_responses: true,
+        output_tokens_max: None,
     }
 }
 
 fn entry(key: &str) -> KeyEntry {
     KeyEntry {
-        secret: Secret::new(key),
-        name: None,
-        quota_group: None,
         limits: Limits {
             requests_per_minute: Some(100),
             ..Limits::default()
         },
-        priority: Priority::default(),
-        enabled: true,
         tags: vec!["production".to_owned()],
-        models: Vec::new(),
-        base_url: None,
-        expires_at: None,
+        ..KeyEntry::new(Secret::new(key))
     }
 }

@@ -130,6 +130,17 @@ pub(crate) struct PoolProviderFile {
     pub(crate) base_url: Option<String>,
     /// The dialect its endpoints speak. Needed unless the name or the URL tells.
     pub(crate) protocol: Option<Protocol>,
+    /// The known name whose rules (errors, quota headers, charging, authentication) hold for it, such as azure.
+    /// Default: as its own name or the URL's host tells, else those of everybody who speaks its dialect.
+    pub(crate) kind: Option<String>,
+    /// Whether it serves OpenAI's Responses API; default: as it is known to. Where not, such requests are
+    /// translated into chat completions.
+    pub(crate) responses: Option<bool>,
+    /// The most tokens of output that its models can be asked for. Larger wishes of requests that are translated
+    /// for it are lowered, and clients that name none get no more. Default: no bound, and 8192 for clients that
+    /// name none where a figure has to be named.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub(crate) max_output_tokens: Option<u64>,
     /// How a key is chosen, for this provider alone.
     pub(crate) strategy: Option<StrategyName>,
     /// How its per-minute limits are counted; default: as the provider is known to count.
@@ -160,8 +171,9 @@ pub(crate) struct QuotaGroupFile {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct KeyFile {
-    /// The key.
-    pub(crate) key: SecretText,
+    /// The key; `none` for a server that asks for none. Needed, but for ollama, vllm and lmstudio.
+    #[serde(default)]
+    pub(crate) key: Option<SecretText>,
     /// A name for people.
     #[serde(default)]
     pub(crate) name: Option<String>,

@@ -1,0 +1,16 @@
+//! Providers that are reached in ways of their own: what arrives there, word by word, and what comes of what
+//! they answer.
+
+mod local;
+mod server;
+
+use serde_json::{Value, json};
+
+use crate::support::{Setup, World};
+
+/// A gateway before providers that are configured like this, in the order in which keys are listed.
+async fn world(providers: Value) -> World {
+    let pool = json!({ "enabled": true, "strategy": "fill-first", "providers": providers });
+    let config = json!({ "ApiKeyPool": pool });
+    Setup::empty().with_config(config).start().await
+}

@@ -1,0 +1,170 @@
+//! A provider that keeps what it was sent and answers as a test says.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub(super) struct Received {
+    pub(super) method: String,
+    /// Path and query.
+    pub(super) target: String,
+    headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+/// An answer of the provider's.
+#[derive(Clone, Debug)]
+pub(super) struct Reply {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+/// Answers each request on a connection of its own.
+pub(super) struct Server {
+    url: String,
+    received: Arc<Mutex<Vec<Received>>>,
+}
+
+impl Server {
+    pub(super) async fn start(answer: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let (keep, answer) = (received.clone(), Arc::new(answer));
+        tokio::spawn(async move {
+            while let Ok((mut connection, _)) = listener.accept().await {
+                let (keep, answer) = (keep.clone(), answer.clone());
+                tokio::spawn(async move {
+                    let Some(request) = read(&mut connection).await else {
+                        return;
+                    };
+                    let reply = answer(&request).bytes();
+                    keep.lock().unwrap().push(request);
+                    // A client that has gone is a test's own affair.
+                    let _ = connection.write_all(&reply).await;
+                    let _ = connection.shutdown().await;
+                });
+            }
+        });
+        Self { url, received }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What came so far, in order.
+    pub(super) fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
+
+    /// The only request that came.
+    #[track_caller]
+    pub(super) fn only(&self) -> Received {
+        let received = self.received();
+        assert_eq!(received.len(), 1, "{received:?}");
+        received[0].clone()
+    }
+}
+
+impl Received {
+    /// The value of a header that comes once at most; empty when it is absent.
+    #[track_caller]
+    pub(super) fn header(&self, name: &str) -> &str {
+        let mut values = self.headers.iter().filter(|(known, _)| known == name);
+        let value = values.next().map_or("", |(_, value)| value);
+        assert!(values.next().is_none(), "{name} came twice");
+        value
+    }
+
+    /// The headers by which clients prove who they are, as far as they came.
+    pub(super) fn credentials(&self) -> Vec<(&str, &str)> {
+        const NAMES: [&str; 4] = ["authorization", "x-api-key", "x-goog-api-key", "api-key"];
+        let pairs = self.headers.iter();
+        let pairs = pairs.filter(|(name, _)| NAMES.contains(&name.as_str()));
+        pairs.map(|(name, value)| (&**name, &**value)).collect()
+    }
+
+    #[track_caller]
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+impl Reply {
+    pub(super) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type", content_type.to_owned())],
+            body: body.into(),
+        }
+    }
+
+    pub(super) fn json(status: u16, body: &Value) -> Self {
+        Self::new(status, "application/json", body.to_string())
+    }
+
+    /// A small chat completion.
+    pub(super) fn chat() -> Self {
+        let message = json!({"role": "assistant", "content": "Hello."});
+        Self::json(
+            200,
+            &json!({
+                "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
+            }),
+        )
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut head = format!("HTTP/1.1 {} Said\r\nconnection: close\r\n", self.status);
+        for (name, value) in &self.headers {
+            write!(head, "{name}: {value}\r\n").unwrap();
+        }
+        write!(head, "content-length: {}\r\n\r\n", self.body.len()).unwrap();
+        [head.as_bytes(), &self.body].concat()
+    }
+}
+
+/// Head and body of the one request of a connection; `None` if it closes before.
+async fn read(connection: &mut TcpStream) -> Option<Received> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 8192];
+    loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+            let received = parse(&head, &bytes[end + 4..]);
+            let length = received.header("content-length");
+            if received.body.len() >= length.parse().unwrap_or(0) {
+                return Some(received);
+            }
+        }
+        match connection.read(&mut buffer).await {
+            Ok(count @ 1..) => bytes.extend_from_slice(&buffer[..count]),
+            _ => return None,
+        }
+    }
+}
+
+fn parse(head: &str, body: &[u8]) -> Received {
+    let mut lines = head.lines();
+    let mut first = lines.next().unwrap().split(' ');
+    let (method, target) = (first.next().unwrap(), first.next().unwrap());
+    let header = |line: &str| {
+        let (name, value) = line.split_once(':').unwrap();
+        (name.to_ascii_lowercase(), value.trim().to_owned())
+    };
+    Received {
+        method: method.to_owned(),
+        target: target.to_owned(),
+        headers: lines.map(header).collect(),
+        body: body.to_vec(),
+    }
+}

@@ -1,0 +1,85 @@
+//! Providers in the configuration file: what is known about names, and what has to be said.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows test functions, not the helpers beside them; a panic is a test's answer"
+)]
+
+use keypool::config::{self, LoadError, Loaded};
+use keypool_gateway::config::ProviderConfig;
+use keypool_wire::{Dialect, ProviderKind};
+
+/// Loads a file with these providers in its pool.
+fn load(providers: &str) -> Result<Loaded, LoadError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.json");
+    let text = format!("{{ApiKeyPool: {{providers: {{{providers}}}}}}}");
+    std::fs::write(&path, text).unwrap();
+    config::load(&path, &|_| None)
+}
+
+#[track_caller]
+fn provider(text: &str) -> ProviderConfig {
+    match load(text) {
+        Ok(loaded) => loaded.gateway.providers.into_iter().next().unwrap(),
+        Err(error) => panic!("{text}: {error}"),
+    }
+}
+
+/// The only error of a file that is wrong in one way.
+#[track_caller]
+fn error(providers: &str) -> String {
+    match load(providers) {
+        Err(LoadError::Invalid { problems, .. }) if problems.len() == 1 => {
+            problems.first().unwrap().to_string()
+        }
+        other => panic!("one error was expected: {other:?}"),
+    }
+}
+
+#[test]
+fn local_servers_are_known_by_name_and_need_no_key() {
+    for (name, kind, url) in [
+        ("ollama", ProviderKind::Ollama, "http://localhost:11434/v1"),
+        ("vllm", ProviderKind::Vllm, "http://localhost:8000/v1"),
+        (
+            "lmstudio",
+            ProviderKind::LmStudio,
+            "http://localhost:1234/v1",
+        ),
+    ] {
+        let provider = provider(&format!("{name}: {{}}"));
+        assert_eq!((provider.kind, provider.base_url.as_str()), (kind, url));
+        assert_eq!(provider.keys.len(), 1);
+        assert_eq!(provider.keys.first().unwrap().mask(), "none");
+    }
+    let message = error("openai: {keys: [{name: 'a'}]}");
+    assert!(message.contains("keys[0].key: is required"), "{message}");
+    assert!(message.contains("\"none\""), "{message}");
+    let message = error("openai: {}");
+    assert!(message.contains("has no key"), "{message}");
+}
+
+#[test]
+fn a_provider_under_another_name_says_whose_rules_hold() {
+    let two = provider("'groq-eu': {kind: 'groq', keys: [{key: 'gsk-0123456789'}]}");
+    assert_eq!(two.kind, ProviderKind::Groq);
+    assert_eq!(two.base_url, "https://api.groq.com/openai/v1");
+    let message = error("'groq-eu': {kind: 'groqq', keys: [{key: 'gsk-0123456789'}]}");
+    assert!(message.contains("did you mean"), "{message}");
+    assert!(message.contains("\"groq\""), "{message}");
+    // Whatever listens on this machine, nobody knows by its address.
+    let mine = provider(
+        "mine: {baseUrl: 'http://localhost:8000/v1/chat/completions', keys: [{key: 'none'}]}",
+    );
+    assert_eq!(mine.kind, ProviderKind::Generic(Dialect::OpenAi));
+}
+
+#[test]
+fn what_a_provider_can_do_is_known_by_its_name_unless_it_is_said() {
+    assert!(provider("vllm: {}").serves_responses);
+    assert!(!provider("ollama: {}").serves_responses);
+    let said = provider("ollama: {responses: true, maxOutputTokens: 4096}");
+    assert!(said.serves_responses);
+    assert_eq!(said.output_tokens_max, Some(4096));
+}
