@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use keypool_pool::{KeyId, Limits, Priority, Strategy, Timestamp, Urgency, Window};
-use keypool_wire::{Dialect, ProviderKind};
+use keypool_wire::{Dialect, KeyPlace, ProviderKind};
 
 pub use keypool_pool::{AffinityConfig, Sequential};
 
@@ -184,8 +184,9 @@ pub struct ProviderConfig {
     pub kind: ProviderKind,
     /// The dialect its endpoints speak.
     pub dialect: Dialect,
-    /// Base URL in the form that the provider's own SDK takes (Anthropic without `/v1`, OpenAI with it).
-    pub base_url: String,
+    /// Base URL in the form that the provider's own SDK takes (Anthropic without `/v1`, OpenAI with it);
+    /// `None` where each key says where it is.
+    pub base_url: Option<String>,
     /// How a key is chosen.
     pub strategy: Strategy,
     /// How its limits per minute are counted; `None`: as the provider is known to count.
@@ -215,6 +216,8 @@ pub enum Credential {
     /// By the secret, in the header in which the provider takes it.
     #[default]
     Key,
+    /// By the secret as a bearer token, whatever is usual.
+    Bearer,
     /// Not at all: the server serves whoever reaches it.
     Open,
 }
@@ -240,8 +243,8 @@ pub struct KeyEntry {
     pub tags: Vec<String>,
     /// Globs of the models it may serve; empty means all.
     pub models: Vec<String>,
-    /// Base URL for this key alone.
-    pub base_url: Option<String>,
+    /// Where its account is.
+    pub place: KeyPlace,
     /// Instant from which it is no longer used.
     pub expires_at: Option<Timestamp>,
 }
@@ -282,25 +285,26 @@ impl KeyEntry {
             enabled: true,
             tags: Vec::new(),
             models: Vec::new(),
-            base_url: None,
+            place: KeyPlace::default(),
             expires_at: None,
         }
     }
 
-    /// The stable id: of the secret, or of the place where there is none.
+    /// The stable id: of the secret, and of the place where the secret alone does not tell keys apart.
     #[must_use]
     pub fn id(&self) -> KeyId {
-        match (&self.credential, &self.base_url) {
-            (Credential::Open, Some(url)) => self.secret.id_at(url),
-            _ => self.secret.id(),
-        }
+        let place = match self.credential {
+            Credential::Open => self.place.base_url.clone(),
+            Credential::Key | Credential::Bearer => self.place.identity(),
+        };
+        place.map_or_else(|| self.secret.id(), |place| self.secret.id_at(&place))
     }
 
     /// What people are shown.
     #[must_use]
     pub fn mask(&self) -> String {
         match self.credential {
-            Credential::Key => self.secret.mask(),
+            Credential::Key | Credential::Bearer => self.secret.mask(),
             Credential::Open => Self::NO_KEY.to_owned(),
         }
     }

@@ -6,10 +6,10 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use http::{Method, Request, Uri};
+use http::{Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
 use keypool_pool::{BreakerState, ErrorNote, KeyId, KeyState, Output, ProbeResult, Timestamp};
-use keypool_wire::{Dialect, KeyVerdict, Scheme};
+use keypool_wire::{Dialect, KeyVerdict};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -218,7 +218,7 @@ impl Driver {
 pub(crate) fn models_request(dialect: Dialect, key: &UpstreamKey) -> Option<Request<Full<Bytes>>> {
     let mut request = Request::new(Full::new(Bytes::new()));
     *request.method_mut() = Method::GET;
-    *request.uri_mut() = models_uri(key)?;
+    *request.uri_mut() = key.place.models_url().parse().ok()?;
     key.authenticate(&mut request);
     if dialect == Dialect::Anthropic {
         let version = http::HeaderValue::from_static(ANTHROPIC_VERSION);
@@ -227,17 +227,4 @@ pub(crate) fn models_request(dialect: Dialect, key: &UpstreamKey) -> Option<Requ
             .insert(ANTHROPIC_VERSION_HEADER, version);
     }
     Some(request)
-}
-
-fn models_uri(key: &UpstreamKey) -> Option<Uri> {
-    let scheme = match key.base.scheme() {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
-    Uri::builder()
-        .scheme(scheme)
-        .authority(key.base.authority())
-        .path_and_query(key.base.models_path())
-        .build()
-        .ok()
 }

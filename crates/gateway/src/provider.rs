@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use keypool_pool::{AdminError, ConfigError, KeyConfig, KeyId, Pool, PoolConfig};
-use keypool_wire::{AuthScheme, Dialect, ProviderKind, UpstreamBase};
+use keypool_wire::{AuthScheme, Dialect, Place, PlaceError, ProviderKind};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -44,8 +44,8 @@ pub(crate) struct Settings {
     pub kind: ProviderKind,
     /// The dialect its endpoints speak.
     pub dialect: Dialect,
-    /// Where requests go unless a key has a base URL of its own.
-    pub base: UpstreamBase,
+    /// The base URL of keys that say nothing else.
+    pub base_url: Option<String>,
     /// Models it is known to serve.
     pub models: Vec<String>,
     /// Whether it serves the Responses API.
@@ -64,7 +64,7 @@ pub(crate) struct UpstreamKey {
     /// The configured entry; holds the secret.
     pub entry: KeyEntry,
     /// Where requests with this key go.
-    pub base: UpstreamBase,
+    pub place: Place,
     /// The one header that authenticates upstream, unless none is asked for.
     pub auth: Option<(HeaderName, HeaderValue)>,
     /// Who owns its quota, as its answers name them; 0 until one did.
@@ -78,15 +78,15 @@ pub(crate) struct UpstreamKey {
 /// Why a provider cannot be set up or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// The base URL is not usable.
-    #[error("provider {provider}: base URL {url:?} is not usable: {reason}")]
-    BaseUrl {
+    /// Nothing can be sent where the key is said to be.
+    #[error("provider {provider}: key {mask}: {source}")]
+    Place {
         /// The provider's name.
         provider: String,
-        /// The URL as configured.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
+        /// The key's mask.
+        mask: String,
+        /// What is wrong.
+        source: PlaceError,
     },
     /// The key has characters that no HTTP header can carry.
     #[error("provider {provider}: key {mask} has characters that no HTTP header can carry")]
@@ -122,7 +122,7 @@ impl Provider {
         time: &Arc<dyn TimeSource>,
         outputs: mpsc::UnboundedSender<keypool_pool::Output>,
     ) -> Result<Self, ProviderError> {
-        let settings = Settings::new(config)?;
+        let settings = Settings::new(config);
         let keys = upstream_keys(config, &settings)?;
         let pool = Pool::new(time.now(), pool_config).map_err(|source| ProviderError::Pool {
             provider: config.name.clone(),
@@ -198,7 +198,7 @@ impl Provider {
         config: &ProviderConfig,
         pool_config: PoolConfig,
     ) -> Result<(), ProviderError> {
-        let settings = Settings::new(config)?;
+        let settings = Settings::new(config);
         let fresh = upstream_keys(config, &settings)?;
         let _changing = self.changing.lock();
         let old = self.keys.load_full();
@@ -233,41 +233,47 @@ impl Provider {
 }
 
 impl Settings {
-    fn new(config: &ProviderConfig) -> Result<Self, ProviderError> {
-        Ok(Self {
+    fn new(config: &ProviderConfig) -> Self {
+        Self {
             kind: config.kind,
             dialect: config.dialect,
-            base: parse_base(&config.name, config.dialect, &config.base_url)?,
+            base_url: config.base_url.clone(),
             models: config.models.clone(),
             serves_responses: config.serves_responses,
             output_tokens_max: config.output_tokens_max,
-        })
+        }
     }
 }
 
 impl UpstreamKey {
     fn new(provider: &str, settings: &Settings, entry: KeyEntry) -> Result<Self, ProviderError> {
-        let base = match &entry.base_url {
-            None => settings.base.clone(),
-            Some(url) => parse_base(provider, settings.dialect, url)?,
-        };
         let mask = entry.mask();
-        let scheme = settings.kind.auth_scheme(settings.dialect);
-        let auth = match entry.credential {
-            Credential::Open => None,
-            Credential::Key => {
-                let header = auth_header(scheme, &entry.secret);
-                Some(header.ok_or_else(|| ProviderError::KeyCharacters {
+        let url = settings.base_url.as_deref();
+        let place =
+            Place::of(settings.kind, settings.dialect, url, &entry.place).map_err(|source| {
+                ProviderError::Place {
                     provider: provider.to_owned(),
                     mask: mask.clone(),
-                })?)
-            }
+                    source,
+                }
+            })?;
+        let scheme = match entry.credential {
+            Credential::Open => None,
+            Credential::Key => Some(settings.kind.auth_scheme(settings.dialect)),
+            Credential::Bearer => Some(AuthScheme::Bearer),
         };
+        let header = |scheme| {
+            auth_header(scheme, &entry.secret).ok_or_else(|| ProviderError::KeyCharacters {
+                provider: provider.to_owned(),
+                mask: mask.clone(),
+            })
+        };
+        let auth = scheme.map(header).transpose()?;
         Ok(Self {
             id: entry.id(),
             mask,
             entry,
-            base,
+            place,
             auth,
             owner: AtomicU64::new(0),
             statuses: Mutex::default(),
@@ -320,14 +326,6 @@ fn upstream_keys(
         Ok((key.id, Arc::new(key)))
     };
     config.keys.iter().map(ready).collect()
-}
-
-fn parse_base(provider: &str, dialect: Dialect, url: &str) -> Result<UpstreamBase, ProviderError> {
-    UpstreamBase::parse(dialect, url).map_err(|error| ProviderError::BaseUrl {
-        provider: provider.to_owned(),
-        url: url.to_owned(),
-        reason: error.to_string(),
-    })
 }
 
 fn auth_header(scheme: AuthScheme, secret: &Secret) -> Option<(HeaderName, HeaderValue)> {

@@ -9,10 +9,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use keypool_pool::{KeyId, KeyPatch, Limits, Priority, Sequential, Strategy, Timestamp};
+use keypool_wire::KeyPlace;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{GatewayConfig, KeyEntry, ProviderConfig};
+use crate::config::{Credential, GatewayConfig, KeyEntry, ProviderConfig};
 use crate::provider::pool_key;
 use crate::secret::Secret;
 
@@ -97,6 +98,15 @@ pub struct StoredKey {
     models: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<Timestamp>,
+    /// Whether it is sent as a bearer token, whatever is usual.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    bearer: bool,
+    #[serde(default, skip_serializing_if = "is_anywhere")]
+    place: KeyPlace,
+}
+
+fn is_anywhere(place: &KeyPlace) -> bool {
+    *place == KeyPlace::default()
 }
 
 /// Why stored state cannot be used or written.
@@ -236,13 +246,22 @@ impl From<&KeyEntry> for StoredKey {
             tags: entry.tags.clone(),
             models: entry.models.clone(),
             expires_at: entry.expires_at,
+            bearer: matches!(entry.credential, Credential::Bearer),
+            place: entry.place.clone(),
         }
     }
 }
 
 impl From<&StoredKey> for KeyEntry {
     fn from(stored: &StoredKey) -> Self {
+        let bare = Self::new(Secret::new(stored.key.as_str()));
         Self {
+            credential: if stored.bearer {
+                Credential::Bearer
+            } else {
+                bare.credential
+            },
+            place: stored.place.clone(),
             name: stored.name.clone(),
             quota_group: stored.quota_group.clone(),
             limits: stored.rate_limit,
@@ -251,7 +270,7 @@ impl From<&StoredKey> for KeyEntry {
             tags: stored.tags.clone(),
             models: stored.models.clone(),
             expires_at: stored.expires_at,
-            ..Self::new(Secret::new(stored.key.as_str()))
+            secret: bare.secret,
         }
     }
 }

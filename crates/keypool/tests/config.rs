@@ -68,7 +68,10 @@ fn the_quick_start_of_the_guide_loads_as_printed() {
     let [anthropic] = loaded.gateway.providers.as_slice() else {
         panic!("one provider")
     };
-    assert_eq!(anthropic.base_url, "https://api.anthropic.com");
+    assert_eq!(
+        anthropic.base_url.as_deref(),
+        Some("https://api.anthropic.com")
+    );
     assert_eq!(
         (anthropic.kind, anthropic.dialect),
         (ProviderKind::Anthropic, Dialect::Anthropic)
@@ -236,7 +239,7 @@ fn every_field_is_read() {
         (false, Sequential::Key)
     );
     assert_eq!(openai.window, None);
-    assert_eq!(own.base_url, "https://llm.example.com/v1");
+    assert_eq!(own.base_url.as_deref(), Some("https://llm.example.com/v1"));
     assert_eq!(openai.models, ["gpt-x", "gpt-x-mini"]);
     insta::assert_snapshot!(warnings(&loaded));
 }

@@ -6,7 +6,7 @@
 )]
 
 use keypool::config::{self, LoadError, Loaded};
-use keypool_gateway::config::ProviderConfig;
+use keypool_gateway::config::{Credential, ProviderConfig};
 use keypool_wire::{Dialect, ProviderKind};
 
 /// Loads a file with these providers in its pool.
@@ -49,7 +49,10 @@ fn local_servers_are_known_by_name_and_need_no_key() {
         ),
     ] {
         let provider = provider(&format!("{name}: {{}}"));
-        assert_eq!((provider.kind, provider.base_url.as_str()), (kind, url));
+        assert_eq!(
+            (provider.kind, provider.base_url.as_deref()),
+            (kind, Some(url))
+        );
         assert_eq!(provider.keys.len(), 1);
         assert_eq!(provider.keys.first().unwrap().mask(), "none");
     }
@@ -64,7 +67,10 @@ fn local_servers_are_known_by_name_and_need_no_key() {
 fn a_provider_under_another_name_says_whose_rules_hold() {
     let two = provider("'groq-eu': {kind: 'groq', keys: [{key: 'gsk-0123456789'}]}");
     assert_eq!(two.kind, ProviderKind::Groq);
-    assert_eq!(two.base_url, "https://api.groq.com/openai/v1");
+    assert_eq!(
+        two.base_url.as_deref(),
+        Some("https://api.groq.com/openai/v1")
+    );
     let message = error("'groq-eu': {kind: 'groqq', keys: [{key: 'gsk-0123456789'}]}");
     assert!(message.contains("did you mean"), "{message}");
     assert!(message.contains("\"groq\""), "{message}");
@@ -82,4 +88,73 @@ fn what_a_provider_can_do_is_known_by_its_name_unless_it_is_said() {
     let said = provider("ollama: {responses: true, maxOutputTokens: 4096}");
     assert!(said.serves_responses);
     assert_eq!(said.output_tokens_max, Some(4096));
+}
+
+#[test]
+fn a_key_of_azures_says_where_it_is_and_what_its_models_are_called() {
+    let azure = provider(
+        "azure: {keys: [
+           {key: 'azure-key-0123456789', resource: 'east', apiVersion: '2025-04-01-preview',
+            deployments: {'gpt-4o': 'prod-4o'}},
+           {key: 'azure-key-0123456789', resource: 'east', deployment: 'other', auth: 'bearer'}]}",
+    );
+    assert_eq!(azure.kind, ProviderKind::Azure);
+    assert_eq!(azure.base_url, None);
+    assert!(azure.serves_responses);
+    let models: Vec<_> = azure.keys.iter().map(|key| &key.models).collect();
+    assert_eq!(models, [&vec!["gpt-4o".to_owned()], &Vec::new()]);
+    let credentials: Vec<_> = azure.keys.iter().map(|key| &key.credential).collect();
+    assert!(matches!(
+        credentials.as_slice(),
+        [Credential::Key, Credential::Bearer]
+    ));
+    let old = provider(
+        "azure: {keys: [{key: 'azure-key-0123456789', resource: 'east', apiVersion: '2024-10-21'}]}",
+    );
+    assert!(!old.serves_responses);
+}
+
+#[test]
+fn a_place_that_cannot_be_is_an_error_at_its_field() {
+    let key = |fields: &str| format!("{{key: 'azure-key-0123456789', {fields}}}");
+    for (provider, fields, field, words) in [
+        ("azure", "", "resource: ", "is needed"),
+        (
+            "azure",
+            "resource: 'east.openai.azure.com'",
+            "resource: ",
+            "without the rest",
+        ),
+        (
+            "azure",
+            "resource: 'east', apiVersion: '24-10'",
+            "apiVersion: ",
+            "2024-10-21",
+        ),
+        (
+            "azure",
+            "resource: 'east', baseUrl: 'https://r.example'",
+            "resource: ",
+            "one of them",
+        ),
+        (
+            "azure",
+            "resource: 'east', deployments: {'gpt-*': 'a'}",
+            "deployments: ",
+            "none has a *",
+        ),
+        (
+            "openai",
+            "resource: 'east'",
+            "resource: ",
+            "it is for azure",
+        ),
+    ] {
+        let message = error(&format!("{provider}: {{keys: [{}]}}", key(fields)));
+        assert!(message.contains(&format!("keys[0].{field}")), "{message}");
+        assert!(message.contains(words), "{message}");
+    }
+    let message =
+        error("azure: {keys: [{key: 'azure-key-0123456789', resource: 'east', deploymant: 'd'}]}");
+    assert!(message.contains("did you mean \"deployment\""), "{message}");
 }

@@ -172,16 +172,28 @@ impl UpstreamBase {
         format!("{}{}{path}", self.scheme_text(), self.authority)
     }
 
-    /// Path and query of the list of models: the cheapest call that proves a key good.
+    /// The whole URL of what stands at this path below the base.
+    pub(crate) fn url_of(&self, path: &str, client_query: Option<&str>) -> String {
+        let path = self.with_query(format!("{}{path}", self.prefix), client_query);
+        format!("{}{}{path}", self.scheme_text(), self.authority)
+    }
+
+    /// The whole URL of the list of models.
     #[must_use]
-    pub fn models_path(&self) -> String {
-        // Azure lists models beside the deployments, not under each.
-        let prefix = self
-            .prefix
-            .find("/openai/deployments/")
-            .and_then(|at| self.prefix.get(..at + "/openai".len()))
-            .unwrap_or(&self.prefix);
-        self.with_query(format!("{prefix}/models"), None)
+    pub fn models_url(&self) -> String {
+        self.url_of("/models", None)
+    }
+
+    /// The same host with another path.
+    pub(crate) fn with_prefix(mut self, prefix: String) -> Self {
+        self.prefix = prefix;
+        self
+    }
+
+    /// The same with another query of its own.
+    pub(crate) fn with_own_query(mut self, query: Option<String>) -> Self {
+        self.query = query;
+        self
     }
 
     fn with_query(&self, mut path: String, client_query: Option<&str>) -> String {
@@ -252,7 +264,7 @@ fn versioned_prefix(dialect: Dialect, path: &str) -> String {
         return prefix.to_owned();
     }
     let mut prefix = path.to_owned();
-    if !path.split('/').any(is_version) && !path.contains("/openai/deployments/") {
+    if !has_version(path) {
         let version = match dialect {
             Dialect::Anthropic | Dialect::OpenAi => "v1",
             Dialect::Gemini => "v1beta",
@@ -266,6 +278,11 @@ fn versioned_prefix(dialect: Dialect, path: &str) -> String {
 fn without_models(path: &str) -> Option<&str> {
     path.strip_suffix("/models")
         .or_else(|| path.rsplit_once("/models/").map(|(before, _)| before))
+}
+
+/// Whether a path says which version of an API is meant.
+pub(crate) fn has_version(path: &str) -> bool {
+    path.split('/').any(is_version)
 }
 
 /// `v1`, `v1beta`, `v4`: a `v` and a digit.

@@ -21,6 +21,7 @@ mod model_ref;
 mod own_error;
 mod owner;
 mod peek;
+mod place;
 mod provider;
 mod quota;
 mod retry_after;
@@ -43,6 +44,7 @@ pub use model_ref::ModelRef;
 pub use own_error::{OwnError, error_body, error_body_with_request_id, stream_error_event};
 pub use owner::{QuotaOwner, quota_owner};
 pub use peek::{ModelField, Peek, PeekError, RequestKind, peek};
+pub use place::{KeyPlace, Place, PlaceError};
 pub use provider::{AuthScheme, ProviderKind};
 pub use quota::{
     Counted, Period, QuotaReading, QuotaReadings, quota_readings, quota_readings_of_error,

@@ -173,6 +173,12 @@ impl ProviderKind {
         matches!(self, Self::Ollama | Self::Vllm | Self::LmStudio)
     }
 
+    /// Whether it is each key that says where the provider is.
+    #[must_use]
+    pub const fn is_placed_by_key(self, dialect: Dialect) -> bool {
+        matches!((self, dialect), (Self::Azure, Dialect::OpenAi))
+    }
+
     /// Whether the Responses API is to be had from it in `OpenAI`'s dialect. Those named here serve chat
     /// completions alone; of providers that are not known it is assumed. Ollama has it since 0.13.3 only,
     /// and keeps no state, so that chat completions are the safer choice.

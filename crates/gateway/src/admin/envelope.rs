@@ -191,7 +191,10 @@ impl From<ProviderError> for ApiError {
                 "the key has characters that no HTTP header can carry",
             ),
             ProviderError::Change { source, .. } => source.into(),
-            ProviderError::BaseUrl { .. } | ProviderError::Pool { .. } => {
+            ProviderError::Place { source, .. } => {
+                Self::field("invalid_field", source.field, source.message)
+            }
+            ProviderError::Pool { .. } => {
                 tracing::error!("{error}");
                 Self::internal()
             }

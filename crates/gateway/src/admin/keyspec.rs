@@ -1,14 +1,17 @@
 //! A key as the API takes it: the fields of the configuration file, checked, without a host.
 
+use std::collections::BTreeMap;
+
 use keypool_pool::bounds::{CONCURRENT_MAX, LIMIT_MAX};
 use keypool_pool::{Edit, KeyPatch, Limits, Priority, Timestamp};
+use keypool_wire::KeyPlace;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::envelope::ApiError;
 use super::fields::Fields;
 use super::instant;
-use crate::config::KeyEntry;
+use crate::config::{Credential, KeyEntry};
 use crate::limits;
 use crate::secret::Secret;
 
@@ -33,6 +36,14 @@ pub(super) struct NewKey {
     quota_group: Option<String>,
     /// A date (its first moment in UTC) or an RFC 3339 time.
     expires_at: Option<String>,
+    /// `bearer` sends the key as a bearer token, whatever the provider's own header is.
+    auth: Option<String>,
+    /// Azure: the version of the API.
+    api_version: Option<String>,
+    /// What the account calls every model that `deployments` does not name.
+    deployment: Option<String>,
+    /// What the account calls models.
+    deployments: Option<BTreeMap<String, String>>,
 }
 
 /// A change to a key; what is absent stays, `null` clears.
@@ -75,22 +86,66 @@ const HOST_IS_CONFIGURED: &str = "a key's host comes only from the configuration
 pub(super) fn read_key(fields: &mut Fields, groups: &[String]) -> Result<KeyEntry, ApiError> {
     let bare = bare_key(&fields.required_text("key")?, &fields.at("key"))?;
     fields.refuse("baseUrl", HOST_IS_CONFIGURED)?;
+    fields.refuse("resource", HOST_IS_CONFIGURED)?;
+    let place = read_place(fields)?;
+    let listed = fields.labels("models")?.unwrap_or_default();
+    let models = if listed.is_empty() {
+        place.models()
+    } else {
+        listed
+    };
     Ok(KeyEntry {
+        credential: read_credential(fields)?.unwrap_or(bare.credential),
+        place,
         name: fields.label("name")?,
         quota_group: or_none(read_group(fields, groups)?),
         limits: read_limits(fields, Limits::default())?.unwrap_or_default(),
         priority: read_priority(fields)?.unwrap_or_default(),
         enabled: fields.flag("enabled")?.unwrap_or(true),
         tags: fields.labels("tags")?.unwrap_or_default(),
-        models: fields.labels("models")?.unwrap_or_default(),
+        models,
         expires_at: or_none(read_expiry(fields)?),
-        ..bare
+        secret: bare.secret,
     })
 }
 
 /// A key with nothing said but the key.
 pub(super) fn bare_key(text: &str, field: &str) -> Result<KeyEntry, ApiError> {
     Ok(KeyEntry::new(read_secret(text, field)?))
+}
+
+/// How the key is sent, if that is said.
+fn read_credential(fields: &mut Fields) -> Result<Option<Credential>, ApiError> {
+    match fields.text("auth")?.as_deref() {
+        None | Some("key") => Ok(None),
+        Some("bearer") => Ok(Some(Credential::Bearer)),
+        Some(_) => {
+            let field = fields.at("auth");
+            Err(ApiError::field(
+                "invalid_field",
+                field,
+                "must be \"key\" or \"bearer\"",
+            ))
+        }
+    }
+}
+
+/// What is said of where the key's account is; whether it can be so is looked at with the provider.
+fn read_place(fields: &mut Fields) -> Result<KeyPlace, ApiError> {
+    let deployments = match fields.value("deployments") {
+        None => BTreeMap::new(),
+        Some(value) => serde_json::from_value(value).map_err(|_| {
+            let field = fields.at("deployments");
+            let message = "must be an object of models, each with the name of its deployment";
+            ApiError::field("invalid_field", field, message)
+        })?,
+    };
+    Ok(KeyPlace {
+        api_version: fields.label("apiVersion")?,
+        deployment: fields.label("deployment")?,
+        deployments,
+        ..KeyPlace::default()
+    })
 }
 
 /// Reads a change to a key that has the limits `current`.

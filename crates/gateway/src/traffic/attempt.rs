@@ -121,14 +121,16 @@ impl Attempt<'_> {
         // Parameters are the client's API's own.
         let query = client.query.as_deref().filter(|_| !is_translated);
         let in_path = client.in_path.as_ref().filter(|_| !is_translated);
-        let url = settlement.key.base.url(&Call {
+        let call = Call {
             endpoint: outbound.endpoint,
             model: self.model,
             stream: client.facts.is_streamed(),
             version: in_path.map(|path| path.version),
             query,
-        });
-        let mut request = Request::new(Full::new(outbound.body.clone()));
+        };
+        let place = &settlement.key.place;
+        let url = place.url(&call);
+        let mut request = Request::new(Full::new(place.body(&call, &outbound.body)));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url
             .parse()

@@ -417,9 +417,9 @@ fn is_dialect_error(body: &[u8]) -> bool {
 /// The body with the key's mask wherever it quotes the key: some servers repeat the key that they
 /// refuse, and clients may not see it.
 pub(super) fn without_secret(body: Bytes, key: &UpstreamKey) -> Bytes {
-    let Credential::Key = key.entry.credential else {
+    if matches!(key.entry.credential, Credential::Open) {
         return body;
-    };
+    }
     let secret = key.entry.secret.expose();
     match std::str::from_utf8(&body) {
         Ok(text) if text.contains(secret) => text.replace(secret, &key.mask).into(),

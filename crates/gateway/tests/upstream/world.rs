@@ -16,7 +16,7 @@ use keypool_gateway::config::{
 };
 use keypool_gateway::{Gateway, GatewayConfig, RunningGateway, Secret};
 use keypool_pool::Strategy;
-use keypool_wire::{Dialect, ProviderKind};
+use keypool_wire::{Dialect, KeyPlace, ProviderKind};
 
 use crate::provider::Provider;
 
@@ -97,14 +97,17 @@ async fn send(client: &HttpClient, url: &str) -> Answer {
 
 fn config(base_urls: impl Iterator<Item = String>) -> GatewayConfig {
     let key = |(number, base_url): (usize, String)| KeyEntry {
-        base_url: Some(base_url),
+        place: KeyPlace {
+            base_url: Some(base_url),
+            ..KeyPlace::default()
+        },
         ..KeyEntry::new(Secret::new(format!("{KEY}-{number}")))
     };
     let provider = ProviderConfig {
         name: "anthropic".to_owned(),
         kind: ProviderKind::Anthropic,
         dialect: Dialect::Anthropic,
-        base_url: "https://localhost".to_owned(),
+        base_url: Some("https://localhost".to_owned()),
         strategy: Strategy::FillFirst,
         window: None,
         correct_limits: true,

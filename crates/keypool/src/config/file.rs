@@ -12,7 +12,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use pool::{
-    AffinityFile, KeyFile, PoolFile, PoolProviderFile, Protocol, QueueFile, RetryFile, TimeoutsFile,
+    AffinityFile, AuthName, KeyFile, PoolFile, PoolProviderFile, Protocol, QueueFile, RetryFile,
+    TimeoutsFile,
 };
 pub(crate) use routing::{FallbackFile, ProviderFile, RouteFile, RouterFile, TARGETS_MAX, Targets};
 pub(crate) use tenants::TenantFile;

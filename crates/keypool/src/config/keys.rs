@@ -1,20 +1,21 @@
 //! The keys of one provider.
 
 use keypool_gateway::Secret;
-use keypool_gateway::config::KeyEntry;
+use keypool_gateway::config::{Credential, KeyEntry};
 use keypool_pool::{Priority, Timestamp};
-use keypool_wire::{Dialect, ProviderKind};
+use keypool_wire::ProviderKind;
 
 use super::checker::Checker;
-use super::file::{KeyFile, PoolProviderFile};
+use super::file::{AuthName, KeyFile, PoolProviderFile};
 use super::path::FieldPath;
-use super::providers::check_url;
+use super::places;
+use super::providers::Upstream;
 use super::suggest::did_you_mean;
 
 /// The keys under `ApiKeyPool.providers.<name>`; `field` is that place.
 pub(super) fn pooled_keys(
     file: &PoolProviderFile,
-    upstream: Option<(ProviderKind, Dialect)>,
+    upstream: Option<&Upstream>,
     field: &FieldPath,
     checker: &mut Checker<'_>,
 ) -> Vec<KeyEntry> {
@@ -43,23 +44,15 @@ pub(super) fn pooled_keys(
 fn pooled_key(
     file: &KeyFile,
     groups: &[String],
-    upstream: Option<(ProviderKind, Dialect)>,
+    upstream: Option<&Upstream>,
     field: &FieldPath,
     checker: &mut Checker<'_>,
 ) -> Option<KeyEntry> {
-    let (kind, dialect) = upstream.unzip();
-    let secret = secret(file, kind, field, checker);
+    let secret = secret(file, upstream.map(|it| it.kind), field, checker);
     if let Some(group) = &file.quota_group {
         check_group(group, groups, &field.field("quotaGroup"), checker);
     }
-    let url_field = field.field("baseUrl");
-    let base_url = file
-        .base_url
-        .as_ref()
-        .and_then(|text| checker.text(text, &url_field));
-    if let (Some(url), Some(dialect)) = (&base_url, dialect) {
-        check_url(url, dialect, &url_field, checker);
-    }
+    let place = places::read(file, field, checker);
     for (index, glob) in file.models.iter().enumerate() {
         if glob.is_empty() {
             checker.error(
@@ -76,7 +69,18 @@ fn pooled_key(
         }
         expires_at
     });
-    Some(KeyEntry {
+    let models = if file.models.is_empty() {
+        place.models()
+    } else {
+        file.models.clone()
+    };
+    let bare = KeyEntry::new(secret?);
+    let entry = KeyEntry {
+        credential: match file.auth.unwrap_or_default() {
+            AuthName::Key => bare.credential,
+            AuthName::Bearer => Credential::Bearer,
+        },
+        place,
         name: file.name.clone(),
         quota_group: file.quota_group.clone(),
         limits: file.rate_limit.clone().unwrap_or_default().into(),
@@ -87,11 +91,14 @@ fn pooled_key(
             .unwrap_or_default(),
         enabled: file.enabled,
         tags: file.tags.clone(),
-        models: file.models.clone(),
-        base_url,
+        models,
         expires_at,
-        ..KeyEntry::new(secret?)
-    })
+        secret: bare.secret,
+    };
+    if let Some(upstream) = upstream {
+        places::check(&entry, upstream, field, checker);
+    }
+    Some(entry)
 }
 
 fn secret(

@@ -11,6 +11,7 @@ mod load;
 mod locate;
 mod not_in_effect;
 mod path;
+mod places;
 mod problem;
 mod providers;
 mod references;

@@ -4,12 +4,13 @@
 use keypool_gateway::Secret;
 use keypool_gateway::config::{KeyEntry, ProviderConfig};
 use keypool_pool::{Limits, Window};
-use keypool_wire::{Dialect, ProviderKind, UpstreamBase};
+use keypool_wire::{Dialect, Place, ProviderKind, UpstreamBase};
 
 use super::checker::Checker;
 use super::file::{PoolFile, PoolProviderFile, ProviderFile};
 use super::keys;
 use super::path::FieldPath;
+use super::places;
 use super::suggest::did_you_mean;
 
 /// The providers of a file.
@@ -156,9 +157,11 @@ impl Draft<'_> {
         let default = PoolProviderFile::default();
         let file = self.pooled.as_ref().map_or(&default, |(_, file)| *file);
         let quota_groups = self.quota_groups(checker);
-        let spoken = upstream.as_ref().map(|it| (it.kind, it.dialect));
-        let keys = self.keys(spoken, checker);
+        let keys = self.keys(upstream.as_ref(), checker);
         let upstream = upstream?;
+        let serves_responses = file
+            .responses
+            .unwrap_or_else(|| upstream.serves_responses(&keys));
         Some(ProviderConfig {
             name: self.name.to_owned(),
             kind: upstream.kind,
@@ -169,14 +172,14 @@ impl Draft<'_> {
             correct_limits: file.correct_limits.unwrap_or(true),
             sequential: file.sequential.unwrap_or_default().into(),
             quota_groups,
-            keys,
             models: self
                 .plain
                 .as_ref()
                 .map(|(_, plain)| plain.models.clone())
                 .unwrap_or_default(),
-            serves_responses: file.responses.unwrap_or(upstream.kind.serves_responses()),
+            serves_responses,
             output_tokens_max: file.max_output_tokens,
+            keys,
         })
     }
 
@@ -193,11 +196,7 @@ impl Draft<'_> {
         names.into_iter().filter_map(limits).collect()
     }
 
-    fn keys(
-        &self,
-        upstream: Option<(ProviderKind, Dialect)>,
-        checker: &mut Checker<'_>,
-    ) -> Vec<KeyEntry> {
+    fn keys(&self, upstream: Option<&Upstream>, checker: &mut Checker<'_>) -> Vec<KeyEntry> {
         let mut entries = Vec::new();
         let mut listed = 0;
         if let Some((field, file)) = &self.pooled {
@@ -212,9 +211,14 @@ impl Draft<'_> {
             // The same key in the pool says more about itself.
             let secret = secret
                 .filter(|secret| entries.iter().all(|entry| entry.secret.id() != secret.id()));
-            entries.extend(secret.map(KeyEntry::new));
+            if let Some(entry) = secret.map(KeyEntry::new) {
+                if let Some(upstream) = upstream {
+                    places::check(&entry, upstream, field, checker);
+                }
+                entries.push(entry);
+            }
         }
-        if listed == 0 && upstream.is_some_and(|(kind, _)| kind.is_open()) {
+        if listed == 0 && upstream.is_some_and(|it| it.kind.is_open()) {
             entries.push(KeyEntry::new(Secret::new(KeyEntry::NO_KEY)));
         } else if listed == 0 {
             let name = if self.pooled.is_some() {
@@ -234,10 +238,29 @@ impl Draft<'_> {
 }
 
 /// Where a provider is and what it speaks.
-struct Upstream {
-    kind: ProviderKind,
-    dialect: Dialect,
-    base_url: String,
+pub(super) struct Upstream {
+    /// Whose rules hold.
+    pub(super) kind: ProviderKind,
+    /// What it speaks.
+    pub(super) dialect: Dialect,
+    /// The base URL of all keys that say nothing else.
+    pub(super) base_url: Option<String>,
+}
+
+impl Upstream {
+    /// Whether the Responses API is to be had with each of the keys.
+    fn serves_responses(&self, keys: &[KeyEntry]) -> bool {
+        let served_with = |key: &KeyEntry| {
+            Place::of(
+                self.kind,
+                self.dialect,
+                self.base_url.as_deref(),
+                &key.place,
+            )
+            .is_ok_and(|place| place.serves_responses())
+        };
+        self.kind.serves_responses() && keys.iter().all(served_with)
+    }
 }
 
 impl Draft<'_> {
@@ -265,15 +288,18 @@ impl Draft<'_> {
                 Some(Upstream {
                     kind: kind.unwrap_or(ProviderKind::Generic(dialect)),
                     dialect,
-                    base_url,
+                    base_url: Some(base_url),
+                })
+            }
+            (None, Some(dialect)) if kind.is_some_and(|kind| kind.is_placed_by_key(dialect)) => {
+                Some(Upstream {
+                    kind: kind.unwrap_or(ProviderKind::Generic(dialect)),
+                    dialect,
+                    base_url: None,
                 })
             }
             (None, Some(_)) if kind.is_some() => {
-                let message = if has_other_dialect {
-                    "is needed, since the protocol is not this provider's usual one"
-                } else {
-                    "is needed: this provider's URL is one of your own"
-                };
+                let message = "is needed, since the protocol is not this provider's usual one";
                 checker.error(&url_field, message);
                 None
             }
@@ -345,7 +371,7 @@ impl Draft<'_> {
 }
 
 /// Reports a base URL that no request could be sent to.
-pub(super) fn check_url(url: &str, dialect: Dialect, field: &FieldPath, checker: &mut Checker<'_>) {
+fn check_url(url: &str, dialect: Dialect, field: &FieldPath, checker: &mut Checker<'_>) {
     if let Err(error) = UpstreamBase::parse(dialect, url) {
         checker.error(
             field,

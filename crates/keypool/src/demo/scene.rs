@@ -264,7 +264,7 @@ fn gateway_config(listen: SocketAddr, base_url: String, seed: u64) -> GatewayCon
         name: PROVIDER.to_owned(),
         kind: ProviderKind::Anthropic,
         dialect: Dialect::Anthropic,
-        base_url,
+        base_url: Some(base_url),
         strategy: Strategy::LeastLoaded,
         window: None,
         correct_limits: true,

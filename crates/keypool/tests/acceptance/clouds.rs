@@ -1,6 +1,7 @@
 //! Providers that are reached in ways of their own: what arrives there, word by word, and what comes of what
 //! they answer.
 
+mod azure;
 mod local;
 mod server;
 

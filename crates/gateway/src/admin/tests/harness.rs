@@ -188,7 +188,7 @@ fn provider(name: &str, keys: &[&str]) -> ProviderConfig {
         kind: ProviderKind::Anthropic,
         dialect: Dialect::Anthropic,
         // Discard: nothing in these tests is to be answered.
-        base_url: "http://127.0.0.1:9".to_owned(),
+        base_url: Some("http://127.0.0.1:9".to_owned()),
         strategy: Strategy::RoundRobin,
         window: None,
         correct_limits: true,

@@ -200,6 +200,26 @@ pub(crate) struct KeyFile {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub(crate) base_url: Option<String>,
+    /// `bearer` sends the key as `Authorization: Bearer`, whatever the provider's own header is: a token of Microsoft
+    /// Entra for Azure.
+    #[serde(default)]
+    pub(crate) auth: Option<AuthName>,
+    /// Azure: the name of the resource, as in `https://{resource}.openai.azure.com`.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(crate) resource: Option<String>,
+    /// Azure: the version of its API. With a date, such as 2024-10-21, deployments stand in the paths; default: the
+    /// newer form of its URLs, without.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(crate) api_version: Option<String>,
+    /// What the account calls every model that deployments does not name.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(crate) deployment: Option<String>,
+    /// What the account calls models: `{"gpt-4o": "our-gpt4o"}`. Without a deployment the key serves these alone.
+    #[serde(default)]
+    pub(crate) deployments: BTreeMap<String, String>,
     /// Instant from which it is no longer used: a date (its first moment in UTC) or an RFC 3339 time.
     #[serde(default)]
     pub(crate) expires_at: Option<String>,
@@ -277,6 +297,17 @@ pub(crate) enum SequentialName {
     Key,
     /// One at a time per provider.
     Provider,
+}
+
+/// How a key is sent.
+#[derive(Debug, Default, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AuthName {
+    /// In the provider's own header.
+    #[default]
+    Key,
+    /// As a bearer token.
+    Bearer,
 }
 
 /// The dialect that a provider's endpoints speak.

@@ -123,6 +123,11 @@ impl Reply {
         )
     }
 
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} Said\r\nconnection: close\r\n", self.status);
         for (name, value) in &self.headers {

@@ -1,0 +1,247 @@
+//! Where a key's requests go, and what they look like there.
+//!
+//! Most providers have one base URL, under which every endpoint has its path and the model stands in the body.
+//! On the clouds it is the key that has a place of its own: a resource or region in the host, a deployment
+//! in the path or in the model's stead. Two keys of one account are then two keys, each with its own quota.
+//!
+//! Worked example: a client asks for `gpt-4o`. One key of Azure's calls it `prod-4o` at the resource `east`,
+//! another `gpt4o-2` at `west`; each is sent the request under its own host and name.
+
+mod azure;
+mod body;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+
+use crate::base_url::{BaseUrlError, Call, UpstreamBase};
+use crate::dialect::Dialect;
+use crate::provider::ProviderKind;
+use azure::Azure;
+use body::with_members;
+
+/// What has to be encoded in one segment of a path: all but the unreserved characters of RFC 3986.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// What is said of a key's place. Which of it a provider needs, and which it has no use for, [`Place::of`]
+/// tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KeyPlace {
+    /// A base URL for this key alone.
+    pub base_url: Option<String>,
+    /// Azure: the name of the resource.
+    pub resource: Option<String>,
+    /// Azure: the version of the API. A dated one has deployments in paths.
+    pub api_version: Option<String>,
+    /// What the account calls every model that `deployments` does not name.
+    pub deployment: Option<String>,
+    /// What the account calls models.
+    pub deployments: BTreeMap<String, String>,
+}
+
+impl KeyPlace {
+    /// Tells places apart at which one secret is several keys; `None` for a secret that is one key wherever
+    /// it is used.
+    #[must_use]
+    pub fn identity(&self) -> Option<String> {
+        let Self {
+            base_url,
+            resource,
+            api_version: _,
+            deployment,
+            deployments,
+        } = self;
+        let fields = [("resource", resource), ("deployment", deployment)];
+        let named: Vec<String> = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)))
+            .chain(
+                deployments
+                    .iter()
+                    .map(|(model, name)| format!("{model}->{name}")),
+            )
+            .collect();
+        (!named.is_empty()).then(|| {
+            let at = base_url.iter().map(|url| format!("baseUrl={url}"));
+            named.into_iter().chain(at).collect::<Vec<_>>().join("\n")
+        })
+    }
+
+    /// The models that the account has, if it names each.
+    #[must_use]
+    pub fn models(&self) -> Vec<String> {
+        match self.deployment {
+            Some(_) => Vec::new(),
+            None => self.deployments.keys().cloned().collect(),
+        }
+    }
+
+    /// What the account calls a model.
+    fn name_of<'a>(&'a self, model: &'a str) -> &'a str {
+        let named = self.deployments.get(model).or(self.deployment.as_ref());
+        named.map_or(model, String::as_str)
+    }
+
+    /// The fields that are for some providers only, by the names that they have in the configuration.
+    fn said(&self) -> impl Iterator<Item = &'static str> {
+        let fields = [
+            ("resource", self.resource.is_some()),
+            ("apiVersion", self.api_version.is_some()),
+            ("deployment", self.deployment.is_some()),
+            ("deployments", !self.deployments.is_empty()),
+        ];
+        fields
+            .into_iter()
+            .filter_map(|(name, said)| said.then_some(name))
+    }
+}
+
+/// Why a key has no place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct PlaceError {
+    /// The field that is wrong or missing, by its name in the configuration.
+    pub field: &'static str,
+    /// What is wrong, and what is allowed.
+    pub message: String,
+}
+
+impl PlaceError {
+    fn new(field: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            field,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<BaseUrlError> for PlaceError {
+    fn from(error: BaseUrlError) -> Self {
+        Self::new("baseUrl", error.to_string())
+    }
+}
+
+/// Where a key's requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    form: Form,
+    said: KeyPlace,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Form {
+    /// Endpoints stand under the base URL, the model in the body.
+    Plain(UpstreamBase),
+    /// A resource of Azure's.
+    Azure(Azure),
+}
+
+impl Place {
+    /// The place of a key, of what is said of it and of the base URL for all of the provider's keys.
+    pub fn of(
+        kind: ProviderKind,
+        dialect: Dialect,
+        provider_url: Option<&str>,
+        said: &KeyPlace,
+    ) -> Result<Self, PlaceError> {
+        let url = said.base_url.as_deref().or(provider_url);
+        if let Some(field) = said.said().find(|field| !takes(kind, field)) {
+            let message = "has no meaning for this provider; it is for azure";
+            return Err(PlaceError::new(field, message));
+        }
+        for (model, name) in &said.deployments {
+            if model.is_empty() || name.is_empty() || model.contains('*') {
+                let message = "is a list of models, each with the name of its deployment; no name is empty, \
+                               and none has a *";
+                return Err(PlaceError::new("deployments", message));
+            }
+        }
+        let form = match (kind, dialect) {
+            (ProviderKind::Azure, Dialect::OpenAi) => Form::Azure(Azure::of(url, said)?),
+            _ => Form::Plain(UpstreamBase::parse(
+                dialect,
+                url.ok_or_else(|| PlaceError::new("baseUrl", "is needed"))?,
+            )?),
+        };
+        Ok(Self {
+            form,
+            said: said.clone(),
+        })
+    }
+
+    /// The URL of a call.
+    #[must_use]
+    pub fn url(&self, call: &Call<'_>) -> String {
+        match &self.form {
+            Form::Plain(base) => base.url(call),
+            Form::Azure(azure) => azure.url(call, self.said.name_of(call.model)),
+        }
+    }
+
+    /// The body of a call, of the body that any key of the provider would be sent. The same bytes are handed
+    /// back where this place wants no others.
+    #[must_use]
+    pub fn body(&self, call: &Call<'_>, body: &Bytes) -> Bytes {
+        let name = self.said.name_of(call.model);
+        match &self.form {
+            Form::Azure(azure) if !azure.names_in_path(call.endpoint) && name != call.model => {
+                with_members(body, &["model"], &[("model", name.into())])
+            }
+            Form::Plain(_) | Form::Azure(_) => body.clone(),
+        }
+    }
+
+    /// The URL of the list of models: the cheapest call that proves a key good.
+    #[must_use]
+    pub fn models_url(&self) -> String {
+        match &self.form {
+            Form::Plain(base) => base.models_url(),
+            Form::Azure(azure) => azure.models_url(),
+        }
+    }
+
+    /// Whether the Responses API is to be had there: Azure has it since one of its versions.
+    #[must_use]
+    pub fn serves_responses(&self) -> bool {
+        match &self.form {
+            Form::Plain(_) => true,
+            Form::Azure(azure) => azure.serves_responses(),
+        }
+    }
+}
+
+/// Whether a field is for this provider.
+fn takes(kind: ProviderKind, field: &str) -> bool {
+    match kind {
+        ProviderKind::Azure => {
+            matches!(
+                field,
+                "resource" | "apiVersion" | "deployment" | "deployments"
+            )
+        }
+        _ => false,
+    }
+}
+
+/// A name as one segment of a path.
+fn segment(name: &str) -> impl std::fmt::Display + '_ {
+    utf8_percent_encode(name, SEGMENT)
+}
+
+/// Whether a text may stand as a label in a host's name.
+fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests;
