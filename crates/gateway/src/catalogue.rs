@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::Uri;
 use http_body_util::{BodyExt, Limited};
 use keypool_pool::{KeyState, Pool, Timestamp};
-use keypool_wire::{Dialect, ProviderKind};
+use keypool_wire::Dialect;
 use serde_json::{Map, Value};
 
 use crate::driver::models_request;
@@ -94,13 +94,14 @@ impl Catalogue {
 
 async fn ask(provider: &Provider, upstream: &UpstreamClient) -> Result<Vec<Model>, String> {
     let settings = provider.settings();
-    if settings.kind == ProviderKind::Azure {
-        return Err(
-            "Azure lists base models, and not the deployments that requests name".to_owned(),
-        );
+    if settings.kind.is_placed_by_key(settings.dialect) {
+        let reason = "a cloud lists its models, and not what requests may name with a key";
+        return Err(reason.to_owned());
     }
     let key = usable_key(provider).ok_or("no key is usable")?;
-    let mut request = models_request(settings.dialect, &key).ok_or("the URL is not usable")?;
+    let time = provider.pool.time();
+    let request = models_request(settings.dialect, &key, upstream, time).await;
+    let mut request = request.ok().flatten().ok_or("the URL is not usable")?;
     if let Some(query) = everything(settings.dialect) {
         let uri = with_query(request.uri(), query).ok_or("the URL is not usable")?;
         *request.uri_mut() = uri;

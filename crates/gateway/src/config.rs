@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use keypool_pool::{KeyId, Limits, Priority, Strategy, Timestamp, Urgency, Window};
@@ -13,6 +14,7 @@ use keypool_wire::{Dialect, KeyPlace, ProviderKind};
 
 pub use keypool_pool::{AffinityConfig, Sequential};
 
+use crate::credentials::ServiceAccount;
 use crate::secret::Secret;
 
 /// Everything a running gateway needs to know.
@@ -220,6 +222,9 @@ pub enum Credential {
     Bearer,
     /// Not at all: the server serves whoever reaches it.
     Open,
+    /// By a token that a service account of Google's is exchanged for. The secret is then what names the
+    /// account's private key, which people may see.
+    ServiceAccount(Arc<ServiceAccount>),
 }
 
 /// One API key of a provider.
@@ -290,12 +295,24 @@ impl KeyEntry {
         }
     }
 
+    /// A key that is a service account.
+    #[must_use]
+    pub fn of_account(account: ServiceAccount) -> Self {
+        let key_id = Secret::new(account.key_id());
+        Self {
+            credential: Credential::ServiceAccount(Arc::new(account)),
+            ..Self::new(key_id)
+        }
+    }
+
     /// The stable id: of the secret, and of the place where the secret alone does not tell keys apart.
     #[must_use]
     pub fn id(&self) -> KeyId {
         let place = match self.credential {
             Credential::Open => self.place.base_url.clone(),
-            Credential::Key | Credential::Bearer => self.place.identity(),
+            Credential::Key | Credential::Bearer | Credential::ServiceAccount(_) => {
+                self.place.identity()
+            }
         };
         place.map_or_else(|| self.secret.id(), |place| self.secret.id_at(&place))
     }
@@ -304,7 +321,9 @@ impl KeyEntry {
     #[must_use]
     pub fn mask(&self) -> String {
         match self.credential {
-            Credential::Key | Credential::Bearer => self.secret.mask(),
+            Credential::Key | Credential::Bearer | Credential::ServiceAccount(_) => {
+                self.secret.mask()
+            }
             Credential::Open => Self::NO_KEY.to_owned(),
         }
     }

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use http::response::Parts;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
 use keypool_pool::{BreakerState, ErrorNote, KeyId, KeyState, Output, ProbeResult, Timestamp};
@@ -14,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::clock::TimeSource;
+use crate::credentials::ProofError;
 use crate::limits;
 use crate::pool_shell::Alarm;
 use crate::provider::{Provider, UpstreamKey};
@@ -178,8 +180,15 @@ impl Driver {
     /// Lists the provider's models: the cheapest call that a dead key cannot make.
     async fn ask(&self, provider: &Provider, key: &UpstreamKey) -> ProbeResult {
         let settings = provider.settings();
-        let Some(request) = models_request(settings.dialect, key) else {
-            return ProbeResult::Inconclusive;
+        let asked = models_request(settings.dialect, key, &self.upstream, &self.time);
+        let request = match asked.await {
+            Ok(Some(request)) => request,
+            // The token that was given proves it.
+            Ok(None) => return ProbeResult::Passed,
+            Err(ProofError::Refused(parts, body)) => {
+                return self.judge_probe(provider, &parts, &body);
+            }
+            Err(ProofError::Unavailable(_)) => return ProbeResult::Inconclusive,
         };
         let Ok((response, _open)) = self.upstream.send(request).await else {
             return ProbeResult::Inconclusive;
@@ -194,11 +203,16 @@ impl Driver {
         let Ok(body) = Limited::new(body, limits::ERROR_BODY_BYTES).collect().await else {
             return ProbeResult::Inconclusive;
         };
+        self.judge_probe(provider, &parts, &body.to_bytes())
+    }
+
+    fn judge_probe(&self, provider: &Provider, parts: &Parts, body: &[u8]) -> ProbeResult {
+        let status = parts.status.as_u16();
         let judged = keypool_wire::judge(
-            settings.kind,
+            provider.settings().kind,
             status,
             &upstream_headers(&parts.headers),
-            &body.to_bytes(),
+            body,
             self.time.now().as_unix_micros(),
         );
         match judged.key {
@@ -214,17 +228,27 @@ impl Driver {
     }
 }
 
-/// The request for a list of models, with a key.
-pub(crate) fn models_request(dialect: Dialect, key: &UpstreamKey) -> Option<Request<Full<Bytes>>> {
+/// The request for a list of models, with a key; `None` where there is no such list.
+pub(crate) async fn models_request(
+    dialect: Dialect,
+    key: &UpstreamKey,
+    upstream: &UpstreamClient,
+    time: &Arc<dyn TimeSource>,
+) -> Result<Option<Request<Full<Bytes>>>, ProofError> {
     let mut request = Request::new(Full::new(Bytes::new()));
     *request.method_mut() = Method::GET;
-    *request.uri_mut() = key.place.models_url().parse().ok()?;
-    key.authenticate(&mut request);
+    let url = key.place.models_url();
+    if let Some(url) = &url {
+        *request.uri_mut() = url
+            .parse()
+            .map_err(|_| ProofError::Unavailable("the URL is not valid".to_owned()))?;
+    }
     if dialect == Dialect::Anthropic {
         let version = http::HeaderValue::from_static(ANTHROPIC_VERSION);
         request
             .headers_mut()
             .insert(ANTHROPIC_VERSION_HEADER, version);
     }
-    Some(request)
+    key.proof.put_on(&mut request, upstream, time).await?;
+    Ok(url.map(|_| request))
 }

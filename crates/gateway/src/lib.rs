@@ -12,6 +12,7 @@ mod catalogue;
 pub mod clock;
 pub mod config;
 mod core;
+mod credentials;
 mod driver;
 mod exhaustion;
 mod limits;
@@ -28,5 +29,6 @@ mod upstream;
 
 pub use config::GatewayConfig;
 pub use core::{ReloadError, ReloadSummary, Reloader};
+pub use credentials::{AccountError, ServiceAccount};
 pub use secret::Secret;
 pub use server::{DrainReport, Gateway, RunningGateway, StartError};

@@ -159,6 +159,12 @@ pub(crate) const CACHED_PREFIX_TOKENS: u64 = 1024;
 /// Most bytes of an admin request's body; an import of 10,000 keys fits.
 pub(crate) const ADMIN_BODY_BYTES: usize = 4 * 1024 * 1024;
 
+/// How long a service account's exchange for a token may take.
+pub(crate) const TOKEN_TIME: Duration = Duration::from_secs(10);
+
+/// How long before its end a token is renewed; a quarter of its life if that is less. Google's last an hour.
+pub(crate) const TOKEN_RENEWAL: Duration = Duration::from_mins(5);
+
 /// How long a probe of a key may take.
 pub(crate) const PROBE_TIME: Duration = Duration::from_secs(15);
 

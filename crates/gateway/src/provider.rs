@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::HeaderMap;
 use keypool_pool::{AdminError, ConfigError, KeyConfig, KeyId, Pool, PoolConfig};
-use keypool_wire::{AuthScheme, Dialect, Place, PlaceError, ProviderKind};
+use keypool_wire::{Dialect, Place, PlaceError, ProviderKind};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::catalogue::Catalogue;
 use crate::clock::TimeSource;
 use crate::config::{Credential, KeyEntry, ProviderConfig};
+use crate::credentials::{Proof, takes_keys};
 use crate::pool_shell::SharedPool;
-use crate::secret::Secret;
 use crate::telemetry::ProviderMeasurements;
 use crate::traffic::QuotaHeaders;
 
@@ -65,8 +65,8 @@ pub(crate) struct UpstreamKey {
     pub entry: KeyEntry,
     /// Where requests with this key go.
     pub place: Place,
-    /// The one header that authenticates upstream, unless none is asked for.
-    pub auth: Option<(HeaderName, HeaderValue)>,
+    /// What proves upstream who sends a request.
+    pub proof: Proof,
     /// Who owns its quota, as its answers name them; 0 until one did.
     pub owner: AtomicU64,
     /// Upstream answers by status.
@@ -248,6 +248,14 @@ impl Settings {
 impl UpstreamKey {
     fn new(provider: &str, settings: &Settings, entry: KeyEntry) -> Result<Self, ProviderError> {
         let mask = entry.mask();
+        if matches!(entry.credential, Credential::Key) && !takes_keys(settings.kind) {
+            let message = "is no service account: those are configured in the file alone";
+            return Err(ProviderError::Place {
+                provider: provider.to_owned(),
+                mask,
+                source: PlaceError::new("key", message),
+            });
+        }
         let url = settings.base_url.as_deref();
         let place =
             Place::of(settings.kind, settings.dialect, url, &entry.place).map_err(|source| {
@@ -257,39 +265,28 @@ impl UpstreamKey {
                     source,
                 }
             })?;
-        let scheme = match entry.credential {
-            Credential::Open => None,
-            Credential::Key => Some(settings.kind.auth_scheme(settings.dialect)),
-            Credential::Bearer => Some(AuthScheme::Bearer),
-        };
-        let header = |scheme| {
-            auth_header(scheme, &entry.secret).ok_or_else(|| ProviderError::KeyCharacters {
-                provider: provider.to_owned(),
-                mask: mask.clone(),
-            })
-        };
-        let auth = scheme.map(header).transpose()?;
+        let usual = settings.kind.auth_scheme(settings.dialect);
+        let proof = Proof::of(&entry, usual).ok_or_else(|| ProviderError::KeyCharacters {
+            provider: provider.to_owned(),
+            mask: mask.clone(),
+        })?;
         Ok(Self {
             id: entry.id(),
             mask,
             entry,
             place,
-            auth,
+            proof,
             owner: AtomicU64::new(0),
             statuses: Mutex::default(),
             guessed_tokens: Mutex::default(),
         })
     }
 
-    /// Puts the key on a request.
-    pub(crate) fn authenticate<B>(&self, request: &mut Request<B>) {
-        if let Some((name, value)) = self.auth.clone() {
-            request.headers_mut().insert(name, value);
-        }
-    }
-
     /// Counts an upstream answer.
     pub(crate) fn count_status(&self, status: u16) {
+        if status == 401 {
+            self.proof.refused();
+        }
         *self.statuses.lock().entry(status).or_default() += 1;
     }
 
@@ -326,12 +323,4 @@ fn upstream_keys(
         Ok((key.id, Arc::new(key)))
     };
     config.keys.iter().map(ready).collect()
-}
-
-fn auth_header(scheme: AuthScheme, secret: &Secret) -> Option<(HeaderName, HeaderValue)> {
-    let name = HeaderName::from_static(scheme.header_name());
-    let value = format!("{}{}", scheme.value_prefix(), secret.expose());
-    let mut value = HeaderValue::try_from(value).ok()?;
-    value.set_sensitive(true);
-    Some((name, value))
 }

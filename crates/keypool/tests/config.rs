@@ -584,7 +584,10 @@ fn the_examples_of_the_documents_load() {
         let text = read(document);
         for block in text.split("```json5\n").skip(1) {
             let example = block.split("```").next().unwrap();
-            // A file that only the reader's machine has.
+            // Files that only the reader's machine has.
+            let account = std::path::absolute(fixture("service_account.json")).unwrap();
+            let account = format!("file:{}", account.display());
+            let example = example.replace("file:/run/secrets/service-account.json", &account);
             let example = example.replace("file:/run/secrets/", "sk-ant-in-a-file-");
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("config.json");

@@ -158,3 +158,33 @@ fn a_place_that_cannot_be_is_an_error_at_its_field() {
         error("azure: {keys: [{key: 'azure-key-0123456789', resource: 'east', deploymant: 'd'}]}");
     assert!(message.contains("did you mean \"deployment\""), "{message}");
 }
+
+#[test]
+fn a_key_of_vertex_is_a_service_account() {
+    let file = std::path::absolute("tests/fixtures/service_account.json").unwrap();
+    let file = file.display();
+    let vertex = provider(&format!(
+        "vertex: {{keys: [{{key: 'file:{file}', region: 'us-east5'}}]}}"
+    ));
+    let key = vertex.keys.first().unwrap();
+    assert_eq!(key.place.project.as_deref(), Some("proj-1"));
+    assert!(matches!(key.credential, Credential::ServiceAccount(_)));
+    assert_eq!(key.mask(), "0123****4567");
+    assert!(!format!("{key:?}").contains("PRIVATE"));
+
+    let message = error(&format!("vertex: {{keys: [{{key: 'file:{file}'}}]}}"));
+    assert!(message.contains("keys[0].region: is needed"), "{message}");
+    let message = error("vertex: {keys: [{key: 'AIza-no-account', region: 'us-east5'}]}");
+    assert!(
+        message.contains("keys[0].key: is no service account"),
+        "{message}"
+    );
+    assert!(!message.contains("AIza"), "{message}");
+    let bearer = provider(
+        "vertex: {keys: [{key: 'ya29.token', auth: 'bearer', region: 'global', project: 'p'}]}",
+    );
+    assert!(matches!(
+        bearer.keys.first().unwrap().credential,
+        Credential::Bearer
+    ));
+}

@@ -184,6 +184,12 @@ impl UpstreamBase {
         self.url_of("/models", None)
     }
 
+    /// What stands at this path below the base.
+    pub(crate) fn below(mut self, path: &str) -> Self {
+        self.prefix.push_str(path);
+        self
+    }
+
     /// The same host with another path.
     pub(crate) fn with_prefix(mut self, prefix: String) -> Self {
         self.prefix = prefix;

@@ -9,6 +9,7 @@
 
 mod azure;
 mod body;
+mod vertex;
 
 use std::collections::BTreeMap;
 
@@ -21,13 +22,17 @@ use crate::dialect::Dialect;
 use crate::provider::ProviderKind;
 use azure::Azure;
 use body::with_members;
+use vertex::Vertex;
 
-/// What has to be encoded in one segment of a path: all but the unreserved characters of RFC 3986.
+/// What has to be encoded in one segment of a path: all but the unreserved characters of RFC 3986, and one that
+/// needs not.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
-    .remove(b'~');
+    .remove(b'~')
+    // In the names of Claude's snapshots on Vertex.
+    .remove(b'@');
 
 /// What is said of a key's place. Which of it a provider needs, and which it has no use for, [`Place::of`]
 /// tells.
@@ -40,6 +45,10 @@ pub struct KeyPlace {
     pub resource: Option<String>,
     /// Azure: the version of the API. A dated one has deployments in paths.
     pub api_version: Option<String>,
+    /// Vertex: the region.
+    pub region: Option<String>,
+    /// Vertex: the project's id.
+    pub project: Option<String>,
     /// What the account calls every model that `deployments` does not name.
     pub deployment: Option<String>,
     /// What the account calls models.
@@ -55,10 +64,17 @@ impl KeyPlace {
             base_url,
             resource,
             api_version: _,
+            region,
+            project,
             deployment,
             deployments,
         } = self;
-        let fields = [("resource", resource), ("deployment", deployment)];
+        let fields = [
+            ("resource", resource),
+            ("region", region),
+            ("project", project),
+            ("deployment", deployment),
+        ];
         let named: Vec<String> = fields
             .into_iter()
             .filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)))
@@ -94,6 +110,8 @@ impl KeyPlace {
         let fields = [
             ("resource", self.resource.is_some()),
             ("apiVersion", self.api_version.is_some()),
+            ("region", self.region.is_some()),
+            ("project", self.project.is_some()),
             ("deployment", self.deployment.is_some()),
             ("deployments", !self.deployments.is_empty()),
         ];
@@ -114,7 +132,9 @@ pub struct PlaceError {
 }
 
 impl PlaceError {
-    fn new(field: &'static str, message: impl Into<String>) -> Self {
+    /// An error at a field.
+    #[must_use]
+    pub fn new(field: &'static str, message: impl Into<String>) -> Self {
         Self {
             field,
             message: message.into(),
@@ -141,6 +161,8 @@ enum Form {
     Plain(UpstreamBase),
     /// A resource of Azure's.
     Azure(Azure),
+    /// Claude on Vertex.
+    Vertex(Vertex),
 }
 
 impl Place {
@@ -153,7 +175,14 @@ impl Place {
     ) -> Result<Self, PlaceError> {
         let url = said.base_url.as_deref().or(provider_url);
         if let Some(field) = said.said().find(|field| !takes(kind, field)) {
-            let message = "has no meaning for this provider; it is for azure";
+            let message = format!(
+                "has no meaning for this provider; it is for {}",
+                PLACED
+                    .into_iter()
+                    .filter_map(|(name, kind)| takes(kind, field).then_some(name))
+                    .collect::<Vec<_>>()
+                    .join(" and ")
+            );
             return Err(PlaceError::new(field, message));
         }
         for (model, name) in &said.deployments {
@@ -165,6 +194,10 @@ impl Place {
         }
         let form = match (kind, dialect) {
             (ProviderKind::Azure, Dialect::OpenAi) => Form::Azure(Azure::of(url, said)?),
+            (ProviderKind::Vertex, Dialect::Anthropic) => Form::Vertex(Vertex::of(url, said)?),
+            (ProviderKind::Vertex, Dialect::OpenAi) => {
+                Form::Plain(Vertex::of(url, said)?.for_openai())
+            }
             _ => Form::Plain(UpstreamBase::parse(
                 dialect,
                 url.ok_or_else(|| PlaceError::new("baseUrl", "is needed"))?,
@@ -182,6 +215,7 @@ impl Place {
         match &self.form {
             Form::Plain(base) => base.url(call),
             Form::Azure(azure) => azure.url(call, self.said.name_of(call.model)),
+            Form::Vertex(vertex) => vertex.url(call, self.said.name_of(call.model)),
         }
     }
 
@@ -191,19 +225,23 @@ impl Place {
     pub fn body(&self, call: &Call<'_>, body: &Bytes) -> Bytes {
         let name = self.said.name_of(call.model);
         match &self.form {
-            Form::Azure(azure) if !azure.names_in_path(call.endpoint) && name != call.model => {
+            Form::Vertex(_) => vertex::claudes_body(call, body, name),
+            Form::Azure(azure) if azure.names_in_path(call.endpoint) => body.clone(),
+            Form::Plain(_) | Form::Azure(_) if name == call.model => body.clone(),
+            Form::Plain(_) | Form::Azure(_) => {
                 with_members(body, &["model"], &[("model", name.into())])
             }
-            Form::Plain(_) | Form::Azure(_) => body.clone(),
         }
     }
 
-    /// The URL of the list of models: the cheapest call that proves a key good.
+    /// The URL of the list of models: the cheapest call that proves a key good. `None` where the proof is
+    /// that the key is exchanged for a token.
     #[must_use]
-    pub fn models_url(&self) -> String {
+    pub fn models_url(&self) -> Option<String> {
         match &self.form {
-            Form::Plain(base) => base.models_url(),
-            Form::Azure(azure) => azure.models_url(),
+            Form::Plain(base) => Some(base.models_url()),
+            Form::Azure(azure) => Some(azure.models_url()),
+            Form::Vertex(_) => None,
         }
     }
 
@@ -211,11 +249,17 @@ impl Place {
     #[must_use]
     pub fn serves_responses(&self) -> bool {
         match &self.form {
-            Form::Plain(_) => true,
+            Form::Plain(_) | Form::Vertex(_) => true,
             Form::Azure(azure) => azure.serves_responses(),
         }
     }
 }
+
+/// The providers whose keys have places.
+const PLACED: [(&str, ProviderKind); 2] = [
+    ("azure", ProviderKind::Azure),
+    ("vertex", ProviderKind::Vertex),
+];
 
 /// Whether a field is for this provider.
 fn takes(kind: ProviderKind, field: &str) -> bool {
@@ -225,6 +269,9 @@ fn takes(kind: ProviderKind, field: &str) -> bool {
                 field,
                 "resource" | "apiVersion" | "deployment" | "deployments"
             )
+        }
+        ProviderKind::Vertex => {
+            matches!(field, "region" | "project" | "deployment" | "deployments")
         }
         _ => false,
     }

@@ -29,6 +29,8 @@ pub enum ProviderKind {
     Fireworks,
     /// Cerebras.
     Cerebras,
+    /// Models on Google's Vertex AI.
+    Vertex,
     /// Ollama, on a machine of the operator's.
     Ollama,
     /// vLLM's server.
@@ -85,8 +87,8 @@ impl AuthScheme {
 }
 
 /// One line per known provider: (kind, name in the configuration, base URL as its SDK takes it).
-/// Azure has no default: its host is the customer's own.
-const TABLE: [(ProviderKind, &str, Option<&str>); 15] = {
+/// On the clouds there is none: where requests go is said key by key.
+const TABLE: [(ProviderKind, &str, Option<&str>); 16] = {
     use ProviderKind as P;
     [
         (P::Anthropic, "anthropic", Some("https://api.anthropic.com")),
@@ -113,6 +115,7 @@ const TABLE: [(ProviderKind, &str, Option<&str>); 15] = {
             Some("https://api.fireworks.ai/inference/v1"),
         ),
         (P::Cerebras, "cerebras", Some("https://api.cerebras.ai/v1")),
+        (P::Vertex, "vertex", None),
         (P::Ollama, "ollama", Some("http://localhost:11434/v1")),
         (P::Vllm, "vllm", Some("http://localhost:8000/v1")),
         (P::LmStudio, "lmstudio", Some("http://localhost:1234/v1")),
@@ -147,7 +150,7 @@ impl ProviderKind {
     #[must_use]
     pub const fn dialect(self) -> Dialect {
         match self {
-            Self::Anthropic => Dialect::Anthropic,
+            Self::Anthropic | Self::Vertex => Dialect::Anthropic,
             Self::Gemini => Dialect::Gemini,
             Self::Generic(dialect) => dialect,
             Self::OpenAi
@@ -176,7 +179,10 @@ impl ProviderKind {
     /// Whether it is each key that says where the provider is.
     #[must_use]
     pub const fn is_placed_by_key(self, dialect: Dialect) -> bool {
-        matches!((self, dialect), (Self::Azure, Dialect::OpenAi))
+        matches!(
+            (self, dialect),
+            (Self::Azure, Dialect::OpenAi) | (Self::Vertex, Dialect::Anthropic | Dialect::OpenAi)
+        )
     }
 
     /// Whether the Responses API is to be had from it in `OpenAI`'s dialect. Those named here serve chat
@@ -191,18 +197,25 @@ impl ProviderKind {
                 | Self::Mistral
                 | Self::Together
                 | Self::Cerebras
+                | Self::Vertex
                 | Self::Ollama
         )
     }
 
+    /// Whether its errors are worded as the dialect has it. A cloud in front of a model has words of its own.
+    #[must_use]
+    pub const fn words_errors_as_its_dialect(self) -> bool {
+        !matches!(self, Self::Vertex)
+    }
+
     /// How it takes its key when spoken to in `dialect`. Gemini's OpenAI dialect wants a bearer,
-    /// and so do the others' second dialects; only Azure's header does not follow the dialect.
+    /// and so do the others' second dialects; on the clouds the header does not follow the dialect.
     #[must_use]
     pub const fn auth_scheme(self, dialect: Dialect) -> AuthScheme {
-        if matches!(self, Self::Azure) {
-            AuthScheme::ApiKey
-        } else {
-            AuthScheme::of_dialect(dialect)
+        match self {
+            Self::Azure => AuthScheme::ApiKey,
+            Self::Vertex => AuthScheme::Bearer,
+            _ => AuthScheme::of_dialect(dialect),
         }
     }
 }

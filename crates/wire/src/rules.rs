@@ -182,6 +182,15 @@ const MISTRAL: QuotaRules = QuotaRules {
 /// V: per organisation and model (T-rl). NV: the bucket.
 const TOGETHER: QuotaRules = LIKE_OPENAI;
 
+/// Claude on Vertex. NV: as Anthropic counts it, each model by itself; of the minute's shape as with Gemini.
+/// V: runs on when given up (R-st, of Google).
+const VERTEX: QuotaRules = QuotaRules {
+    window: WindowShape::Sliding,
+    runs_on: true,
+    model_classes: ModelClasses::Families(&[]),
+    ..ANTHROPIC
+};
+
 /// How a provider counts.
 #[must_use]
 pub const fn quota_rules(provider: ProviderKind) -> &'static QuotaRules {
@@ -196,6 +205,7 @@ pub const fn quota_rules(provider: ProviderKind) -> &'static QuotaRules {
         P::Groq => &GROQ,
         P::Mistral => &MISTRAL,
         P::Together => &TOGETHER,
+        P::Vertex => &VERTEX,
         P::Xai
         | P::Fireworks
         | P::Cerebras

@@ -40,6 +40,10 @@ pub(super) struct NewKey {
     auth: Option<String>,
     /// Azure: the version of the API.
     api_version: Option<String>,
+    /// Vertex: the region.
+    region: Option<String>,
+    /// Vertex: the project's id.
+    project: Option<String>,
     /// What the account calls every model that `deployments` does not name.
     deployment: Option<String>,
     /// What the account calls models.
@@ -142,6 +146,8 @@ fn read_place(fields: &mut Fields) -> Result<KeyPlace, ApiError> {
     };
     Ok(KeyPlace {
         api_version: fields.label("apiVersion")?,
+        region: fields.label("region")?,
+        project: fields.label("project")?,
         deployment: fields.label("deployment")?,
         deployments,
         ..KeyPlace::default()

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::body::AnswerBody;
 use crate::config::Timeouts;
+use crate::credentials::ProofError;
 use crate::limits;
 use crate::telemetry::GatewayMeasurements;
 use crate::traffic::failure::Failure;
@@ -57,10 +58,21 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     /// Runs the attempt. The lease is settled in every case, now or when the answer ends.
     pub(super) async fn run(self, settlement: Settlement) -> Result<Response<AnswerBody>, Failure> {
-        let request = match self.upstream_request(&settlement) {
+        let mut request = match self.upstream_request(&settlement) {
             Ok(request) => request,
             Err(reason) => return Err(Failure::not_sent(settlement, &reason)),
         };
+        let key = settlement.key.clone();
+        let time = settlement.provider.pool.time();
+        match key.proof.put_on(&mut request, self.upstream, time).await {
+            Ok(()) => {}
+            Err(ProofError::Refused(parts, body)) => {
+                return Err(Failure::judged(settlement, *parts, body));
+            }
+            Err(ProofError::Unavailable(reason)) => {
+                return Err(Failure::not_sent(settlement, &reason));
+            }
+        }
         let first_byte = self.timeouts.first_byte.min(self.time_left);
         let sent_at = Instant::now();
         let first_byte_due = sent_at + first_byte;
@@ -139,7 +151,6 @@ impl Attempt<'_> {
         if is_translated {
             headers::take_dialect_out(request.headers_mut());
         }
-        settlement.key.authenticate(&mut request);
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().entry(CONTENT_TYPE).or_insert(json);
         if outbound.endpoint.dialect() == Dialect::Anthropic {

@@ -89,7 +89,8 @@ impl Failure {
         let answer = if is_dialect_error(&body) {
             let body = without_secret(body, &settlement.key);
             let asked = settlement.request.endpoint;
-            let body = match foreign_error(asked, settlement.endpoint, status, &body) {
+            let is_own = kind.words_errors_as_its_dialect();
+            let body = match foreign_error(asked, settlement.endpoint, is_own, status, &body) {
                 Some(translated) => {
                     Opening::Object.mend_type(&mut parts.headers);
                     translated
@@ -417,7 +418,7 @@ fn is_dialect_error(body: &[u8]) -> bool {
 /// The body with the key's mask wherever it quotes the key: some servers repeat the key that they
 /// refuse, and clients may not see it.
 pub(super) fn without_secret(body: Bytes, key: &UpstreamKey) -> Bytes {
-    if matches!(key.entry.credential, Credential::Open) {
+    if !matches!(key.entry.credential, Credential::Key | Credential::Bearer) {
         return body;
     }
     let secret = key.entry.secret.expose();

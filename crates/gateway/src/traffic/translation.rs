@@ -274,11 +274,12 @@ impl Translation {
 }
 
 /// An error of a provider that was asked at `answered` in the words of the client, who asked at `asked`;
-/// `None` if these are the same.
+/// `None` if these are the same. A cloud has words of its own (`is_own` is false).
 #[must_use]
 pub(super) fn foreign_error(
     asked: Endpoint,
     answered: Endpoint,
+    is_own: bool,
     status: u16,
     body: &[u8],
 ) -> Option<Bytes> {
@@ -288,7 +289,7 @@ pub(super) fn foreign_error(
         Dialect::OpenAi => Api::ChatCompletions,
         Dialect::Gemini => Api::GenerateContent,
     };
-    let is_foreign = asked.dialect() != answered.dialect();
+    let is_foreign = !is_own || asked.dialect() != answered.dialect();
     is_foreign.then(|| {
         let failure = ForeignFailure::read(Some(status), body);
         failure.body(client_s).into()

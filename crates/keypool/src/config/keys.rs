@@ -1,7 +1,7 @@
 //! The keys of one provider.
 
-use keypool_gateway::Secret;
 use keypool_gateway::config::{Credential, KeyEntry};
+use keypool_gateway::{Secret, ServiceAccount};
 use keypool_pool::{Priority, Timestamp};
 use keypool_wire::ProviderKind;
 
@@ -48,11 +48,11 @@ fn pooled_key(
     field: &FieldPath,
     checker: &mut Checker<'_>,
 ) -> Option<KeyEntry> {
-    let secret = secret(file, upstream.map(|it| it.kind), field, checker);
+    let bare = bare_key(file, upstream.map(|it| it.kind), field, checker);
     if let Some(group) = &file.quota_group {
         check_group(group, groups, &field.field("quotaGroup"), checker);
     }
-    let place = places::read(file, field, checker);
+    let mut place = places::read(file, field, checker);
     for (index, glob) in file.models.iter().enumerate() {
         if glob.is_empty() {
             checker.error(
@@ -74,12 +74,13 @@ fn pooled_key(
     } else {
         file.models.clone()
     };
-    let bare = KeyEntry::new(secret?);
+    let bare = bare?;
+    if let Credential::ServiceAccount(account) = &bare.credential
+        && place.project.is_none()
+    {
+        place.project = account.project().map(str::to_owned);
+    }
     let entry = KeyEntry {
-        credential: match file.auth.unwrap_or_default() {
-            AuthName::Key => bare.credential,
-            AuthName::Bearer => Credential::Bearer,
-        },
         place,
         name: file.name.clone(),
         quota_group: file.quota_group.clone(),
@@ -93,7 +94,7 @@ fn pooled_key(
         tags: file.tags.clone(),
         models,
         expires_at,
-        secret: bare.secret,
+        ..bare
     };
     if let Some(upstream) = upstream {
         places::check(&entry, upstream, field, checker);
@@ -101,16 +102,32 @@ fn pooled_key(
     Some(entry)
 }
 
-fn secret(
+/// What proves who sends a request, and nothing else of the key.
+fn bare_key(
     file: &KeyFile,
     kind: Option<ProviderKind>,
     field: &FieldPath,
     checker: &mut Checker<'_>,
-) -> Option<Secret> {
+) -> Option<KeyEntry> {
     let key_field = field.field("key");
+    let is_bearer = matches!(file.auth, Some(AuthName::Bearer));
     match &file.key {
-        Some(text) => checker.secret(text, &key_field),
-        None if kind.is_some_and(ProviderKind::is_open) => Some(Secret::new(KeyEntry::NO_KEY)),
+        Some(text) if kind == Some(ProviderKind::Vertex) && !is_bearer => {
+            let json = checker.text(&text.0, &key_field)?;
+            let account = ServiceAccount::parse(&json);
+            let account = account.map_err(|error| checker.error(&key_field, error.to_string()));
+            account.ok().map(KeyEntry::of_account)
+        }
+        Some(text) => {
+            let mut entry = KeyEntry::new(checker.secret(text, &key_field)?);
+            if is_bearer {
+                entry.credential = Credential::Bearer;
+            }
+            Some(entry)
+        }
+        None if kind.is_some_and(ProviderKind::is_open) => {
+            Some(KeyEntry::new(Secret::new(KeyEntry::NO_KEY)))
+        }
         None => {
             let message =
                 "is required and missing; write \"none\" for a server that asks for no key";

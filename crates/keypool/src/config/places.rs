@@ -18,6 +18,8 @@ pub(super) fn read(file: &KeyFile, field: &FieldPath, checker: &mut Checker<'_>)
         base_url: text("baseUrl", &file.base_url),
         resource: text("resource", &file.resource),
         api_version: text("apiVersion", &file.api_version),
+        region: text("region", &file.region),
+        project: text("project", &file.project),
         deployment: text("deployment", &file.deployment),
         deployments: file.deployments.clone(),
     }

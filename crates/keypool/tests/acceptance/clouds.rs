@@ -4,6 +4,7 @@
 mod azure;
 mod local;
 mod server;
+mod vertex;
 
 use serde_json::{Value, json};
 
@@ -11,7 +12,11 @@ use crate::support::{Setup, World};
 
 /// A gateway before providers that are configured like this, in the order in which keys are listed.
 async fn world(providers: Value) -> World {
+    setup(&providers).start().await
+}
+
+fn setup(providers: &Value) -> Setup {
     let pool = json!({ "enabled": true, "strategy": "fill-first", "providers": providers });
     let config = json!({ "ApiKeyPool": pool });
-    Setup::empty().with_config(config).start().await
+    Setup::empty().with_config(config)
 }

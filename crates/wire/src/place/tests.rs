@@ -58,7 +58,7 @@ fn a_dated_version_puts_the_deployment_into_the_path_and_no_version_into_the_bod
         format!("{base}/responses?api-version=2024-10-21")
     );
     assert_eq!(
-        dated.models_url(),
+        dated.models_url().unwrap(),
         format!("{base}/models?api-version=2024-10-21")
     );
     let body = Bytes::from(r#"{"model":"gpt-4o", "n": 1.0}"#);
@@ -72,7 +72,7 @@ fn a_dated_version_puts_the_deployment_into_the_path_and_no_version_into_the_bod
     };
     let newer = azure(None, &newer).unwrap();
     assert_eq!(newer.url(&chat), format!("{base}/v1/chat/completions"));
-    assert_eq!(newer.models_url(), format!("{base}/v1/models"));
+    assert_eq!(newer.models_url().unwrap(), format!("{base}/v1/models"));
     assert_eq!(newer.body(&chat, &body), r#"{"n":1.0,"model":"dep"}"#);
 }
 
@@ -204,4 +204,75 @@ fn members_that_stay_are_written_byte_for_byte() {
         with_members(&no_object, &["model"], &[("z", 1.into())]),
         no_object
     );
+}
+
+fn vertex(dialect: Dialect, region: &str) -> Place {
+    let said = KeyPlace {
+        region: Some(region.to_owned()),
+        project: Some("proj-1".to_owned()),
+        ..KeyPlace::default()
+    };
+    Place::of(ProviderKind::Vertex, dialect, None, &said).unwrap()
+}
+
+#[test]
+fn claude_on_vertex_is_named_in_the_path_and_a_version_in_the_body() {
+    let place = vertex(Dialect::Anthropic, "us-east5");
+    let messages = call(Endpoint::Messages, "claude-sonnet-4-5@20250929");
+    let base = "https://us-east5-aiplatform.googleapis.com/v1/projects/proj-1/locations/us-east5";
+    let claude = format!("{base}/publishers/anthropic/models/claude-sonnet-4-5@20250929");
+    assert_eq!(place.url(&messages), format!("{claude}:rawPredict"));
+    let streamed = Call {
+        stream: true,
+        query: Some("beta=true"),
+        ..messages
+    };
+    assert_eq!(
+        place.url(&streamed),
+        format!("{claude}:streamRawPredict?beta=true")
+    );
+    let count = call(Endpoint::CountTokens, "claude-sonnet-4-5@20250929");
+    assert_eq!(
+        place.url(&count),
+        format!("{base}/publishers/anthropic/models/count-tokens:rawPredict")
+    );
+    let body =
+        Bytes::from(r#"{"model":"x","max_tokens":5,"anthropic_version":"mine","stream":true}"#);
+    assert_eq!(
+        place.body(&streamed, &body),
+        r#"{"max_tokens":5,"stream":true,"anthropic_version":"vertex-2023-10-16"}"#
+    );
+    assert_eq!(
+        place.body(&count, &Bytes::from(r#"{"model":"x"}"#)),
+        r#"{"model":"claude-sonnet-4-5@20250929","anthropic_version":"vertex-2023-10-16"}"#
+    );
+    assert_eq!(place.models_url(), None);
+
+    let global = vertex(Dialect::Anthropic, "global").url(&messages);
+    assert!(
+        global
+            .starts_with("https://aiplatform.googleapis.com/v1/projects/proj-1/locations/global/"),
+        "{global}"
+    );
+    assert_eq!(
+        vertex(Dialect::OpenAi, "us-east5")
+            .url(&call(Endpoint::ChatCompletions, "google/gemini-2.5-flash")),
+        format!("{base}/endpoints/openapi/chat/completions")
+    );
+}
+
+#[test]
+fn vertex_wants_a_region_and_a_project() {
+    let field = |region: Option<&str>, project: Option<&str>| {
+        let said = KeyPlace {
+            region: region.map(str::to_owned),
+            project: project.map(str::to_owned),
+            ..KeyPlace::default()
+        };
+        let place = Place::of(ProviderKind::Vertex, Dialect::Anthropic, None, &said);
+        place.unwrap_err().field
+    };
+    assert_eq!(field(None, Some("p")), "region");
+    assert_eq!(field(Some("evil.example/"), Some("p")), "region");
+    assert_eq!(field(Some("us-east5"), None), "project");
 }

@@ -13,7 +13,7 @@ use KeyRule::{
     Blameless, Fault, Invalid, ModelDenied, NotServed, OutOfCredit, Overloaded, RateLimited,
     Suspect,
 };
-use ProviderKind::{Azure, DeepSeek, Groq, Mistral, OpenRouter, Together, Xai};
+use ProviderKind::{Azure, DeepSeek, Groq, Mistral, OpenRouter, Together, Vertex, Xai};
 use RequestVerdict::{Client, NextKey, NextProvider, SameKeyOnce};
 use Scope::{Group, GroupModel, Key, KeyModel};
 use Sign::{AsksMoreThanLimit, Code, CodePart, NoWaitStated, Says, SaysBoth, Starts, Unreadable};
@@ -93,6 +93,7 @@ const KEY_BUDGET: &[&str] = &[
 ];
 const REFUSED_CONTENT: &[&str] = &["moderation", "flagged", "guardrail", "request blocked"];
 const PROJECT_DISABLED: &[&str] = &["SERVICE_DISABLED", "CONSUMER_SUSPENDED", "CONSUMER_INVALID"];
+const NO_TOKEN: &[&str] = &["invalid_grant", "invalid_client", "unauthorized_client"];
 const OVERLOADED: &[&str] = &[
     "overloaded_error",
     "server_is_overloaded",
@@ -158,6 +159,20 @@ pub(super) static ROWS: &[Row] = &[
         Overloaded, NextKey, "overloaded"), // V
     Row::new(Only(Xai), Is(400), Says(&["incorrect api key", "invalid api key"]),
         Invalid(Key), NextKey, "invalid_key"), // NV
+
+    // Vertex: what Google says before the model is asked. Its refusals to give a token come as those of a request.
+    Row::new(Only(Vertex), OneOf(&[400, 401]), Says(NO_TOKEN),
+        Invalid(Key), NextKey, "invalid_key"), // V: RFC 6749 §5.2
+    Row::new(Only(Vertex), Is(401), Code(&["ACCESS_TOKEN_EXPIRED"]),
+        Fault, NextKey, "token_expired"), // NV: our clock is wrong, not the key
+    Row::new(Only(Vertex), Is(400), Says(&["servable in region", "available in region"]),
+        ModelDenied, NextKey, "model_denied"), // NV
+    Row::new(Only(Vertex), Is(403), Code(PROJECT_DISABLED),
+        Invalid(Group), NextKey, "project_disabled"), // S: as Gemini
+    Row::new(Only(Vertex), Is(403), Code(&["BILLING_DISABLED"]),
+        OutOfCredit(Group, Unknown), NextKey, "out_of_credit"), // NV
+    Row::new(Only(Vertex), Is(429), Sign::None,
+        RateLimited(GroupModel, Told), NextKey, "rate_limited"), // S: per project, region and model
 
     // Gemini, §4.3. The first comes as the `finishReason` of a 200.
     Row::new(GEMINI, Any, Code(&["PUP_LIMITED_DISABLED"]),

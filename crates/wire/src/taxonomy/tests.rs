@@ -2,6 +2,7 @@
 //! providers send. The cases stand in one file per provider; here is what holds for all.
 
 mod anthropic;
+mod clouds;
 mod gemini;
 mod openai;
 mod vendors;
@@ -119,6 +120,7 @@ fn all_cases() -> impl Iterator<Item = &'static Expected> {
         openai::CASES,
         gemini::CASES,
         vendors::CASES,
+        clouds::CASES,
     ]
     .into_iter()
     .flatten()

@@ -171,7 +171,8 @@ pub(crate) struct QuotaGroupFile {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct KeyFile {
-    /// The key; `none` for a server that asks for none. Needed, but for ollama, vllm and lmstudio.
+    /// The key; `none` for a server that asks for none. Needed, but for ollama, vllm and lmstudio. For vertex the JSON of
+    /// a service account, which `file:/path` leads to.
     #[serde(default)]
     pub(crate) key: Option<SecretText>,
     /// A name for people.
@@ -213,6 +214,14 @@ pub(crate) struct KeyFile {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub(crate) api_version: Option<String>,
+    /// Vertex: the region, such as us-east5, or global.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(crate) region: Option<String>,
+    /// Vertex: the project's id; default: the one that the service account names.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(crate) project: Option<String>,
     /// What the account calls every model that deployments does not name.
     #[serde(default)]
     #[schemars(length(min = 1))]

@@ -123,6 +123,18 @@ impl Reply {
         )
     }
 
+    /// A small answer of Messages.
+    pub(super) fn messages() -> Self {
+        Self::json(
+            200,
+            &json!({
+                "id": "msg_1", "type": "message", "role": "assistant", "model": "claude",
+                "content": [{"type": "text", "text": "Hello."}], "stop_reason": "end_turn",
+                "stop_sequence": null, "usage": {"input_tokens": 9, "output_tokens": 3},
+            }),
+        )
+    }
+
     pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
