@@ -14,7 +14,7 @@ use keypool_wire::{Dialect, KeyPlace, ProviderKind};
 
 pub use keypool_pool::{AffinityConfig, Sequential};
 
-use crate::credentials::ServiceAccount;
+use crate::credentials::{AwsSecret, ServiceAccount};
 use crate::secret::Secret;
 
 /// Everything a running gateway needs to know.
@@ -222,6 +222,9 @@ pub enum Credential {
     Bearer,
     /// Not at all: the server serves whoever reaches it.
     Open,
+    /// By a signature of each request with an access key of AWS. The secret is then the access key's id, of
+    /// which people may see the mask.
+    Aws(AwsSecret),
     /// By a token that a service account of Google's is exchanged for. The secret is then what names the
     /// account's private key, which people may see.
     ServiceAccount(Arc<ServiceAccount>),
@@ -310,9 +313,10 @@ impl KeyEntry {
     pub fn id(&self) -> KeyId {
         let place = match self.credential {
             Credential::Open => self.place.base_url.clone(),
-            Credential::Key | Credential::Bearer | Credential::ServiceAccount(_) => {
-                self.place.identity()
-            }
+            Credential::Key
+            | Credential::Bearer
+            | Credential::Aws(_)
+            | Credential::ServiceAccount(_) => self.place.identity(),
         };
         place.map_or_else(|| self.secret.id(), |place| self.secret.id_at(&place))
     }
@@ -321,9 +325,10 @@ impl KeyEntry {
     #[must_use]
     pub fn mask(&self) -> String {
         match self.credential {
-            Credential::Key | Credential::Bearer | Credential::ServiceAccount(_) => {
-                self.secret.mask()
-            }
+            Credential::Key
+            | Credential::Bearer
+            | Credential::Aws(_)
+            | Credential::ServiceAccount(_) => self.secret.mask(),
             Credential::Open => Self::NO_KEY.to_owned(),
         }
     }

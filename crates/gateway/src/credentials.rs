@@ -1,8 +1,9 @@
 //! How a request proves to its provider who sends it.
 //!
-//! Most keys are one header. A service account of Google's is exchanged for a token first, which is kept until
+//! Most keys are one header. With an access key of AWS each request is signed. A service account of Google's is exchanged for a token first, which is kept until
 //! shortly before it expires.
 
+mod aws;
 mod google;
 
 use std::sync::Arc;
@@ -10,12 +11,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderName, HeaderValue, Request};
-use keypool_wire::{AuthScheme, ProviderKind};
+use keypool_wire::{AuthScheme, Place, ProviderKind};
 
 use crate::clock::TimeSource;
 use crate::config::{Credential, KeyEntry};
 use crate::secret::Secret;
 use crate::upstream::UpstreamClient;
+pub use aws::AwsSecret;
+use aws::Signer;
 use google::Tokens;
 pub use google::{AccountError, ServiceAccount};
 
@@ -26,6 +29,8 @@ pub(crate) enum Proof {
     None,
     /// The one header that carries the key.
     Header(HeaderName, HeaderValue),
+    /// A signature.
+    Signature(Signer),
     /// A token that a service account was exchanged for.
     Token(Tokens),
 }
@@ -41,24 +46,30 @@ pub(crate) enum ProofError {
 
 impl Proof {
     /// That of a key; `None` if it has characters that no header can carry.
-    pub(crate) fn of(entry: &KeyEntry, usual: AuthScheme) -> Option<Self> {
+    pub(crate) fn of(entry: &KeyEntry, usual: AuthScheme, place: &Place) -> Option<Self> {
         match &entry.credential {
             Credential::Open => Some(Self::None),
             Credential::Key => header(usual, &entry.secret),
             Credential::Bearer => header(AuthScheme::Bearer, &entry.secret),
+            Credential::Aws(secret) => {
+                let region = place.region().unwrap_or_default();
+                Some(Self::Signature(Signer::of(&entry.secret, secret, region)))
+            }
             Credential::ServiceAccount(account) => Some(Self::Token(Tokens::of(account.clone()))),
         }
     }
 
-    /// Puts it on a request. Asks for a token over `upstream` if there is none.
+    /// Puts it on a request with this body, whose headers are complete. Asks for a token over `upstream` if there is none.
     pub(crate) async fn put_on<B>(
         &self,
         request: &mut Request<B>,
+        body: &[u8],
         upstream: &UpstreamClient,
         time: &Arc<dyn TimeSource>,
     ) -> Result<(), ProofError> {
         let (name, value) = match self {
             Self::None => return Ok(()),
+            Self::Signature(signer) => return signer.sign(request, body, time.now()),
             Self::Header(name, value) => (name.clone(), value.clone()),
             Self::Token(tokens) => (
                 http::header::AUTHORIZATION,

@@ -10,7 +10,7 @@ use http::response::Parts;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
 use keypool_pool::{BreakerState, ErrorNote, KeyId, KeyState, Output, ProbeResult, Timestamp};
-use keypool_wire::{Dialect, KeyVerdict};
+use keypool_wire::{Dialect, KeyVerdict, ProviderKind};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -223,6 +223,10 @@ impl Driver {
                     message: judged.message,
                 })
             }
+            // AWS has looked at the signature before it looked at what the key may do.
+            KeyVerdict::ModelDenied if provider.settings().kind == ProviderKind::Bedrock => {
+                ProbeResult::Passed
+            }
             _ => ProbeResult::Inconclusive,
         }
     }
@@ -249,6 +253,6 @@ pub(crate) async fn models_request(
             .headers_mut()
             .insert(ANTHROPIC_VERSION_HEADER, version);
     }
-    key.proof.put_on(&mut request, upstream, time).await?;
+    key.proof.put_on(&mut request, b"", upstream, time).await?;
     Ok(url.map(|_| request))
 }

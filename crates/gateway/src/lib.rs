@@ -29,6 +29,6 @@ mod upstream;
 
 pub use config::GatewayConfig;
 pub use core::{ReloadError, ReloadSummary, Reloader};
-pub use credentials::{AccountError, ServiceAccount};
+pub use credentials::{AccountError, AwsSecret, ServiceAccount};
 pub use secret::Secret;
 pub use server::{DrainReport, Gateway, RunningGateway, StartError};

@@ -159,6 +159,9 @@ pub(crate) const CACHED_PREFIX_TOKENS: u64 = 1024;
 /// Most bytes of an admin request's body; an import of 10,000 keys fits.
 pub(crate) const ADMIN_BODY_BYTES: usize = 4 * 1024 * 1024;
 
+/// Most bytes of a frame in a stream of AWS's; an event of a model has some hundred.
+pub(crate) const EVENT_FRAME_BYTES: usize = 8 * 1024 * 1024;
+
 /// How long a service account's exchange for a token may take.
 pub(crate) const TOKEN_TIME: Duration = Duration::from_secs(10);
 

@@ -266,10 +266,11 @@ impl UpstreamKey {
                 }
             })?;
         let usual = settings.kind.auth_scheme(settings.dialect);
-        let proof = Proof::of(&entry, usual).ok_or_else(|| ProviderError::KeyCharacters {
-            provider: provider.to_owned(),
-            mask: mask.clone(),
-        })?;
+        let proof =
+            Proof::of(&entry, usual, &place).ok_or_else(|| ProviderError::KeyCharacters {
+                provider: provider.to_owned(),
+                mask: mask.clone(),
+            })?;
         Ok(Self {
             id: entry.id(),
             mask,

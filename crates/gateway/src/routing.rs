@@ -243,7 +243,8 @@ fn targets(live: &Live, endpoint: Endpoint, forms: &[String]) -> Result<Vec<Targ
 fn target(provider: &Arc<Provider>, model: &str, asked: Endpoint) -> Result<Target, RouteError> {
     let settings = provider.settings();
     let speaks = settings.dialect;
-    let Some(endpoint) = endpoint_at(speaks, settings.serves_responses, asked) else {
+    let endpoint = endpoint_at(speaks, settings.serves_responses, asked);
+    let Some(endpoint) = endpoint.filter(|endpoint| settings.kind.serves(*endpoint)) else {
         return Err(RouteError::OtherDialect {
             provider: provider.name.clone(),
             speaks: dialect_name(speaks),

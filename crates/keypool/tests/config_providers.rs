@@ -6,7 +6,7 @@
 )]
 
 use keypool::config::{self, LoadError, Loaded};
-use keypool_gateway::config::{Credential, ProviderConfig};
+use keypool_gateway::config::{Credential, KeyEntry, ProviderConfig};
 use keypool_wire::{Dialect, ProviderKind};
 
 /// Loads a file with these providers in its pool.
@@ -187,4 +187,58 @@ fn a_key_of_vertex_is_a_service_account() {
         bearer.keys.first().unwrap().credential,
         Credential::Bearer
     ));
+}
+
+#[test]
+fn a_key_of_bedrock_is_an_access_key_or_an_api_key_in_a_region() {
+    let pair = "accessKeyId: 'AKIAEXAMPLE12345', secretAccessKey: 'canary-secret'";
+    let two = provider(&format!(
+        "bedrock: {{keys: [{{{pair}, region: 'us-east-1'}}, {{{pair}, region: 'eu-west-1'}},
+                           {{key: 'bedrock-api-key-1', region: 'us-east-1'}}]}}"
+    ));
+    let masks: Vec<String> = two.keys.iter().map(KeyEntry::mask).collect();
+    assert_eq!(masks, ["AKIA****2345", "AKIA****2345", "bedr****ey-1"]);
+    let ids: std::collections::BTreeSet<_> = two.keys.iter().map(KeyEntry::id).collect();
+    assert_eq!(ids.len(), 3);
+    assert!(!format!("{two:?}").contains("canary"));
+    for (fields, field, words) in [
+        (pair, "region: ", "is needed: a region such as us-east-1"),
+        (
+            "region: 'us-east-1'",
+            "key: ",
+            "or accessKeyId and secretAccessKey",
+        ),
+        (
+            "accessKeyId: 'AKIAEXAMPLE12345', region: 'us-east-1'",
+            "secretAccessKey: ",
+            "is required",
+        ),
+        (
+            "secretAccessKey: 'canary-secret', region: 'us-east-1'",
+            "accessKeyId: ",
+            "is required",
+        ),
+        (
+            "key: 'k-0123456789', sessionToken: 't', region: 'us-east-1'",
+            "key: ",
+            "one of them",
+        ),
+        (
+            "key: 'k-0123456789', region: 'us east'",
+            "region: ",
+            "is no region",
+        ),
+        (
+            "key: 'k-0123456789', region: 'us-east-1', project: 'p'",
+            "project: ",
+            "it is for vertex",
+        ),
+    ] {
+        let message = error(&format!("bedrock: {{keys: [{{{fields}}}]}}"));
+        assert!(message.contains(&format!("keys[0].{field}")), "{message}");
+        assert!(message.contains(words), "{message}");
+        assert!(!message.contains("canary"), "{message}");
+    }
+    let message = error(&format!("anthropic: {{keys: [{{{pair}}}]}}"));
+    assert!(message.contains("it is for bedrock"), "{message}");
 }

@@ -7,7 +7,7 @@
 //! [`quota_rules`]; here it is applied.
 //!
 //! Worked example: a prompt of 2,000 tokens with `max_tokens` 64,000 and 300 tokens of answer.
-//! Anthropic: 2,000 + 300. OpenAI: 64,000. Gemini: 2,000.
+//! Anthropic: 2,000 + 300. OpenAI: 64,000. Gemini: 2,000. Bedrock: 2,000 + 64,000 until the end, then 2,000 + 1,500.
 
 use crate::dialect::Endpoint;
 use crate::limits::OUTPUT_RESERVATION_TOKENS;
@@ -15,6 +15,10 @@ use crate::peek::Peek;
 use crate::provider::ProviderKind;
 use crate::rules::{OutputRule, quota_rules};
 use crate::usage::Usage;
+
+/// How many times a token of output counts on Bedrock for Claude from 3.7 on (B-bd). Older models count once;
+/// the safe side is taken for all, as names of deployments do not tell.
+const BURNDOWN: u64 = 5;
 
 /// The (input, output) tokens to set aside on a key's meters before a request is sent.
 #[must_use]
@@ -34,7 +38,8 @@ pub fn reservation(provider: ProviderKind, peek: &Peek, endpoint: Endpoint) -> (
     let output = match (quota_rules(provider).output, peek.max_output_tokens) {
         (OutputRule::Free, _) => 0,
         (OutputRule::MaxTokensOrPrompt, Some(max)) => max.saturating_sub(input),
-        (OutputRule::Written | OutputRule::MaxTokensOrPrompt, max) => max
+        (OutputRule::Burned, Some(max)) => max,
+        (OutputRule::Written | OutputRule::MaxTokensOrPrompt | OutputRule::Burned, max) => max
             .map_or(OUTPUT_RESERVATION_TOKENS, |max| {
                 max.min(OUTPUT_RESERVATION_TOKENS)
             }),
@@ -58,6 +63,7 @@ pub fn charge(provider: ProviderKind, usage: &Usage, peek: &Peek) -> (u64, u64) 
     let output = match (rules.output, peek.max_output_tokens) {
         (OutputRule::Free, _) => 0,
         (OutputRule::MaxTokensOrPrompt, Some(max)) => max.saturating_sub(input),
+        (OutputRule::Burned, _) => usage.output_tokens.saturating_mul(BURNDOWN),
         (OutputRule::Written | OutputRule::MaxTokensOrPrompt, _) => usage.output_tokens,
     };
     (input, output)
@@ -72,7 +78,7 @@ pub fn charge(provider: ProviderKind, usage: &Usage, peek: &Peek) -> (u64, u64) 
 #[must_use]
 pub fn output_owed_when_given_up(provider: ProviderKind, peek: &Peek) -> u64 {
     let rules = quota_rules(provider);
-    if rules.runs_on && rules.output == OutputRule::Written {
+    if rules.runs_on && matches!(rules.output, OutputRule::Written | OutputRule::Burned) {
         peek.max_output_tokens.unwrap_or(OUTPUT_RESERVATION_TOKENS)
     } else {
         0

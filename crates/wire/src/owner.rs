@@ -48,6 +48,7 @@ pub fn quota_owner(provider: ProviderKind, headers: &dyn Headers) -> QuotaOwner<
         | P::Xai
         | P::Fireworks
         | P::Cerebras
+        | P::Bedrock
         | P::Vertex
         | P::Ollama
         | P::Vllm

@@ -8,6 +8,7 @@
 //! another `gpt4o-2` at `west`; each is sent the request under its own host and name.
 
 mod azure;
+mod bedrock;
 mod body;
 mod vertex;
 
@@ -21,6 +22,7 @@ use crate::base_url::{BaseUrlError, Call, UpstreamBase};
 use crate::dialect::Dialect;
 use crate::provider::ProviderKind;
 use azure::Azure;
+use bedrock::Bedrock;
 use body::with_members;
 use vertex::Vertex;
 
@@ -45,7 +47,7 @@ pub struct KeyPlace {
     pub resource: Option<String>,
     /// Azure: the version of the API. A dated one has deployments in paths.
     pub api_version: Option<String>,
-    /// Vertex: the region.
+    /// Bedrock and Vertex: the region.
     pub region: Option<String>,
     /// Vertex: the project's id.
     pub project: Option<String>,
@@ -161,6 +163,8 @@ enum Form {
     Plain(UpstreamBase),
     /// A resource of Azure's.
     Azure(Azure),
+    /// Claude on Bedrock.
+    Bedrock(Bedrock),
     /// Claude on Vertex.
     Vertex(Vertex),
 }
@@ -194,6 +198,10 @@ impl Place {
         }
         let form = match (kind, dialect) {
             (ProviderKind::Azure, Dialect::OpenAi) => Form::Azure(Azure::of(url, said)?),
+            (ProviderKind::Bedrock, Dialect::Anthropic) => Form::Bedrock(Bedrock::of(url, said)?),
+            (ProviderKind::Bedrock, Dialect::OpenAi) => {
+                Form::Plain(Bedrock::of(url, said)?.for_openai())
+            }
             (ProviderKind::Vertex, Dialect::Anthropic) => Form::Vertex(Vertex::of(url, said)?),
             (ProviderKind::Vertex, Dialect::OpenAi) => {
                 Form::Plain(Vertex::of(url, said)?.for_openai())
@@ -215,16 +223,18 @@ impl Place {
         match &self.form {
             Form::Plain(base) => base.url(call),
             Form::Azure(azure) => azure.url(call, self.said.name_of(call.model)),
+            Form::Bedrock(bedrock) => bedrock.url(call, self.said.name_of(call.model)),
             Form::Vertex(vertex) => vertex.url(call, self.said.name_of(call.model)),
         }
     }
 
-    /// The body of a call, of the body that any key of the provider would be sent. The same bytes are handed
-    /// back where this place wants no others.
+    /// The body of a call, of the body that any key of the provider would be sent and of what the header
+    /// `anthropic-beta` says. The same bytes are handed back where this place wants no others.
     #[must_use]
-    pub fn body(&self, call: &Call<'_>, body: &Bytes) -> Bytes {
+    pub fn body(&self, call: &Call<'_>, body: &Bytes, beta: &str) -> Bytes {
         let name = self.said.name_of(call.model);
         match &self.form {
+            Form::Bedrock(_) => bedrock::claudes_body(body, beta),
             Form::Vertex(_) => vertex::claudes_body(call, body, name),
             Form::Azure(azure) if azure.names_in_path(call.endpoint) => body.clone(),
             Form::Plain(_) | Form::Azure(_) if name == call.model => body.clone(),
@@ -241,23 +251,37 @@ impl Place {
         match &self.form {
             Form::Plain(base) => Some(base.models_url()),
             Form::Azure(azure) => Some(azure.models_url()),
+            Form::Bedrock(bedrock) => Some(bedrock.models_url()),
             Form::Vertex(_) => None,
         }
+    }
+
+    /// Whether the headers of the dialect mean something there. Bedrock has them in the body.
+    #[must_use]
+    pub fn takes_dialect_headers(&self) -> bool {
+        !matches!(self.form, Form::Bedrock(_))
+    }
+
+    /// The region, where there is one.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        self.said.region.as_deref()
     }
 
     /// Whether the Responses API is to be had there: Azure has it since one of its versions.
     #[must_use]
     pub fn serves_responses(&self) -> bool {
         match &self.form {
-            Form::Plain(_) | Form::Vertex(_) => true,
+            Form::Plain(_) | Form::Bedrock(_) | Form::Vertex(_) => true,
             Form::Azure(azure) => azure.serves_responses(),
         }
     }
 }
 
 /// The providers whose keys have places.
-const PLACED: [(&str, ProviderKind); 2] = [
+const PLACED: [(&str, ProviderKind); 3] = [
     ("azure", ProviderKind::Azure),
+    ("bedrock", ProviderKind::Bedrock),
     ("vertex", ProviderKind::Vertex),
 ];
 
@@ -270,11 +294,22 @@ fn takes(kind: ProviderKind, field: &str) -> bool {
                 "resource" | "apiVersion" | "deployment" | "deployments"
             )
         }
+        ProviderKind::Bedrock => matches!(field, "region" | "deployment" | "deployments"),
         ProviderKind::Vertex => {
             matches!(field, "region" | "project" | "deployment" | "deployments")
         }
         _ => false,
     }
+}
+
+/// The path of a URL without a slash at its end, and its query.
+fn path_and_query(url: &str) -> (&str, &str) {
+    let url = url.trim();
+    let (location, query) = url.split_once('?').unwrap_or((url, ""));
+    let after_scheme = location.find("://").map_or(0, |at| at + 3);
+    let rest = location.get(after_scheme..).unwrap_or_default();
+    let path = rest.find('/').and_then(|at| rest.get(at..));
+    (path.unwrap_or_default().trim_end_matches('/'), query)
 }
 
 /// A name as one segment of a path.

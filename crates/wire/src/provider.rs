@@ -1,6 +1,6 @@
 //! Who the providers are: names, default base URLs, dialects, and how each takes its key.
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Endpoint};
 
 /// A provider whose habits are known, or one that merely speaks a dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +29,8 @@ pub enum ProviderKind {
     Fireworks,
     /// Cerebras.
     Cerebras,
+    /// Models on Amazon Bedrock.
+    Bedrock,
     /// Models on Google's Vertex AI.
     Vertex,
     /// Ollama, on a machine of the operator's.
@@ -88,7 +90,7 @@ impl AuthScheme {
 
 /// One line per known provider: (kind, name in the configuration, base URL as its SDK takes it).
 /// On the clouds there is none: where requests go is said key by key.
-const TABLE: [(ProviderKind, &str, Option<&str>); 16] = {
+const TABLE: [(ProviderKind, &str, Option<&str>); 17] = {
     use ProviderKind as P;
     [
         (P::Anthropic, "anthropic", Some("https://api.anthropic.com")),
@@ -115,6 +117,7 @@ const TABLE: [(ProviderKind, &str, Option<&str>); 16] = {
             Some("https://api.fireworks.ai/inference/v1"),
         ),
         (P::Cerebras, "cerebras", Some("https://api.cerebras.ai/v1")),
+        (P::Bedrock, "bedrock", None),
         (P::Vertex, "vertex", None),
         (P::Ollama, "ollama", Some("http://localhost:11434/v1")),
         (P::Vllm, "vllm", Some("http://localhost:8000/v1")),
@@ -150,7 +153,7 @@ impl ProviderKind {
     #[must_use]
     pub const fn dialect(self) -> Dialect {
         match self {
-            Self::Anthropic | Self::Vertex => Dialect::Anthropic,
+            Self::Anthropic | Self::Bedrock | Self::Vertex => Dialect::Anthropic,
             Self::Gemini => Dialect::Gemini,
             Self::Generic(dialect) => dialect,
             Self::OpenAi
@@ -181,7 +184,11 @@ impl ProviderKind {
     pub const fn is_placed_by_key(self, dialect: Dialect) -> bool {
         matches!(
             (self, dialect),
-            (Self::Azure, Dialect::OpenAi) | (Self::Vertex, Dialect::Anthropic | Dialect::OpenAi)
+            (Self::Azure, Dialect::OpenAi)
+                | (
+                    Self::Bedrock | Self::Vertex,
+                    Dialect::Anthropic | Dialect::OpenAi
+                )
         )
     }
 
@@ -197,15 +204,23 @@ impl ProviderKind {
                 | Self::Mistral
                 | Self::Together
                 | Self::Cerebras
+                | Self::Bedrock
                 | Self::Vertex
                 | Self::Ollama
         )
     }
 
+    /// Whether it has a counterpart of an endpoint of the dialect that it speaks. Bedrock counts tokens in
+    /// another way than Messages do.
+    #[must_use]
+    pub const fn serves(self, endpoint: Endpoint) -> bool {
+        !matches!((self, endpoint), (Self::Bedrock, Endpoint::CountTokens))
+    }
+
     /// Whether its errors are worded as the dialect has it. A cloud in front of a model has words of its own.
     #[must_use]
     pub const fn words_errors_as_its_dialect(self) -> bool {
-        !matches!(self, Self::Vertex)
+        !matches!(self, Self::Bedrock | Self::Vertex)
     }
 
     /// How it takes its key when spoken to in `dialect`. Gemini's OpenAI dialect wants a bearer,
@@ -214,7 +229,7 @@ impl ProviderKind {
     pub const fn auth_scheme(self, dialect: Dialect) -> AuthScheme {
         match self {
             Self::Azure => AuthScheme::ApiKey,
-            Self::Vertex => AuthScheme::Bearer,
+            Self::Bedrock | Self::Vertex => AuthScheme::Bearer,
             _ => AuthScheme::of_dialect(dialect),
         }
     }

@@ -66,6 +66,8 @@ pub(crate) enum OutputRule {
     /// At admission, and never given back: input and output together are charged as the larger of
     /// `max_tokens` and the prompt.
     MaxTokensOrPrompt,
+    /// `max_tokens` has to be free at admission; in the end what was written is charged, several times.
+    Burned,
 }
 
 /// Which models share a quota.
@@ -182,6 +184,17 @@ const MISTRAL: QuotaRules = QuotaRules {
 /// V: per organisation and model (T-rl). NV: the bucket.
 const TOGETHER: QuotaRules = LIKE_OPENAI;
 
+/// Claude on Bedrock. V: `max_tokens` set aside, then what was written counts several times (B-q); cache reads
+/// are given back at the end (B-bd); runs on when given up (R-st). NV: the minute's shape, and that the day is
+/// UTC's.
+const BEDROCK: QuotaRules = QuotaRules {
+    window: WindowShape::Sliding,
+    cache_reads_free: true,
+    runs_on: true,
+    output: OutputRule::Burned,
+    ..LIKE_OPENAI
+};
+
 /// Claude on Vertex. NV: as Anthropic counts it, each model by itself; of the minute's shape as with Gemini.
 /// V: runs on when given up (R-st, of Google).
 const VERTEX: QuotaRules = QuotaRules {
@@ -205,6 +218,7 @@ pub const fn quota_rules(provider: ProviderKind) -> &'static QuotaRules {
         P::Groq => &GROQ,
         P::Mistral => &MISTRAL,
         P::Together => &TOGETHER,
+        P::Bedrock => &BEDROCK,
         P::Vertex => &VERTEX,
         P::Xai
         | P::Fireworks

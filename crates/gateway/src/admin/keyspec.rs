@@ -40,7 +40,7 @@ pub(super) struct NewKey {
     auth: Option<String>,
     /// Azure: the version of the API.
     api_version: Option<String>,
-    /// Vertex: the region.
+    /// Bedrock and Vertex: the region.
     region: Option<String>,
     /// Vertex: the project's id.
     project: Option<String>,

@@ -23,7 +23,9 @@ use crate::credentials::ProofError;
 use crate::limits;
 use crate::telemetry::GatewayMeasurements;
 use crate::traffic::failure::Failure;
-use crate::traffic::headers::{self, ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
+use crate::traffic::headers::{
+    self, ANTHROPIC_BETA_HEADER, ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER,
+};
 use crate::traffic::opening::Opening;
 use crate::traffic::relay::{
     Reader, Relay, RelayStart, Rewriter, Scan, StreamCount, Tail, array_of_one,
@@ -64,7 +66,9 @@ impl Attempt<'_> {
         };
         let key = settlement.key.clone();
         let time = settlement.provider.pool.time();
-        match key.proof.put_on(&mut request, self.upstream, time).await {
+        let body = request.body().clone();
+        let proven = key.proof.put_on(&mut request, &body, self.upstream, time);
+        match proven.await {
             Ok(()) => {}
             Err(ProofError::Refused(parts, body)) => {
                 return Err(Failure::judged(settlement, *parts, body));
@@ -76,7 +80,8 @@ impl Attempt<'_> {
         let first_byte = self.timeouts.first_byte.min(self.time_left);
         let sent_at = Instant::now();
         let first_byte_due = sent_at + first_byte;
-        let sent = tokio::time::timeout_at(first_byte_due, self.upstream.send(request)).await;
+        let sending = self.upstream.send(request.map(Full::new));
+        let sent = tokio::time::timeout_at(first_byte_due, sending).await;
         let (response, open) = match sent {
             Err(_) => return Err(Failure::silent(settlement, first_byte)),
             Ok(Err(SendError::Connect(reason))) => {
@@ -127,7 +132,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn upstream_request(&self, settlement: &Settlement) -> Result<Request<Full<Bytes>>, String> {
+    fn upstream_request(&self, settlement: &Settlement) -> Result<Request<Bytes>, String> {
         let (client, outbound) = (self.request, self.outbound);
         let is_translated = outbound.translation.is_some();
         // Parameters are the client's API's own.
@@ -142,18 +147,20 @@ impl Attempt<'_> {
         };
         let place = &settlement.key.place;
         let url = place.url(&call);
-        let mut request = Request::new(Full::new(place.body(&call, &outbound.body)));
+        let beta = headers::list(&client.headers, &ANTHROPIC_BETA_HEADER);
+        let beta = if is_translated { "" } else { &beta };
+        let mut request = Request::new(place.body(&call, &outbound.body, beta));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url
             .parse()
             .map_err(|error| format!("the URL is not valid: {error}"))?;
         *request.headers_mut() = client.headers.clone();
-        if is_translated {
+        if is_translated || !place.takes_dialect_headers() {
             headers::take_dialect_out(request.headers_mut());
         }
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().entry(CONTENT_TYPE).or_insert(json);
-        if outbound.endpoint.dialect() == Dialect::Anthropic {
+        if outbound.endpoint.dialect() == Dialect::Anthropic && place.takes_dialect_headers() {
             // The API demands it; a plain `curl` has none, every SDK sends its own.
             let version = HeaderValue::from_static(ANTHROPIC_VERSION);
             request

@@ -86,10 +86,11 @@ impl Failure {
             let headers = upstream_headers(&parts.headers);
             judge(kind, status, &headers, &body, now.as_unix_micros())
         };
-        let answer = if is_dialect_error(&body) {
+        let is_own = kind.words_errors_as_its_dialect();
+        let answer = if is_dialect_error(&body) || (!is_own && keypool_wire::is_json_object(&body))
+        {
             let body = without_secret(body, &settlement.key);
             let asked = settlement.request.endpoint;
-            let is_own = kind.words_errors_as_its_dialect();
             let body = match foreign_error(asked, settlement.endpoint, is_own, status, &body) {
                 Some(translated) => {
                     Opening::Object.mend_type(&mut parts.headers);

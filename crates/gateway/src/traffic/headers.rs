@@ -10,6 +10,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 pub(crate) const ANTHROPIC_VERSION_HEADER: HeaderName =
     HeaderName::from_static("anthropic-version");
 
+/// The header in which a client names the features under test that it uses.
+pub(super) const ANTHROPIC_BETA_HEADER: HeaderName = HeaderName::from_static("anthropic-beta");
+
 /// The version that is spoken for a client that names none, and in probes.
 pub(crate) const ANTHROPIC_VERSION: &str = "2023-06-01";
 
@@ -63,6 +66,13 @@ pub(super) fn take_dialect_out(headers: &mut HeaderMap) {
     for name in names {
         headers.remove(name);
     }
+}
+
+/// What the lines of a header that is a list say together.
+pub(super) fn list(headers: &HeaderMap, name: &HeaderName) -> String {
+    let lines = headers.get_all(name).iter();
+    let lines: Vec<&str> = lines.filter_map(|value| value.to_str().ok()).collect();
+    lines.join(",")
 }
 
 /// The headers of an upstream's answer that a client gets to see.

@@ -2,6 +2,7 @@
 
 mod attempt;
 pub(crate) mod deferred;
+mod event_frames;
 mod failure;
 mod headers;
 pub(crate) mod intake;

@@ -12,13 +12,14 @@ use std::task::{Context, Poll, ready};
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use crate::limits;
+use crate::traffic::event_frames::{self, Frames};
 
 /// The bytes of an answer, as they mean.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct UpstreamBody {
     /// What was read before and put back.
     returned: Option<Bytes>,
     source: Source,
+    /// What turns the frames of AWS into events.
+    frames: Option<Box<Frames>>,
 }
 
 #[derive(Debug)]
@@ -60,9 +63,15 @@ impl UpstreamBody {
         } else {
             Source::Identity(body)
         };
+        let is_framed = |value: &HeaderValue| {
+            let named = value.to_str().unwrap_or_default();
+            named.starts_with(event_frames::CONTENT_TYPE)
+        };
+        let frames = headers.get(CONTENT_TYPE).is_some_and(is_framed);
         Ok(Self {
             returned: None,
             source,
+            frames: frames.then(Box::default),
         })
     }
 
@@ -84,6 +93,23 @@ impl UpstreamBody {
         if let Some(chunk) = self.returned.take() {
             return Poll::Ready(Some(Ok(chunk)));
         }
+        loop {
+            let chunk = ready!(self.poll_source(cx));
+            let Some(frames) = &mut self.frames else {
+                return Poll::Ready(chunk);
+            };
+            match chunk {
+                Some(Ok(chunk)) => match frames.take_in(&chunk) {
+                    Ok(events) if events.is_empty() => {}
+                    events => return Poll::Ready(Some(events)),
+                },
+                None => return Poll::Ready(frames.finish().err().map(Err)),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let chunk = match &mut self.source {
             Source::Identity(body) => {
                 ready!(poll_data(body, cx)).map(|data| data.map_err(|error| broken(&error)))
@@ -300,8 +326,6 @@ impl AsyncRead for Encoded {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn coding(values: &[&'static str]) -> Result<Option<Coding>, ()> {

@@ -1,12 +1,12 @@
 //! The keys of one provider.
 
 use keypool_gateway::config::{Credential, KeyEntry};
-use keypool_gateway::{Secret, ServiceAccount};
+use keypool_gateway::{AwsSecret, Secret, ServiceAccount};
 use keypool_pool::{Priority, Timestamp};
 use keypool_wire::ProviderKind;
 
 use super::checker::Checker;
-use super::file::{AuthName, KeyFile, PoolProviderFile};
+use super::file::{AuthName, KeyFile, PoolProviderFile, SecretText};
 use super::path::FieldPath;
 use super::places;
 use super::providers::Upstream;
@@ -111,6 +111,9 @@ fn bare_key(
 ) -> Option<KeyEntry> {
     let key_field = field.field("key");
     let is_bearer = matches!(file.auth, Some(AuthName::Bearer));
+    if let Some(said) = access_key_field(file) {
+        return access_key(file, said, kind, field, checker);
+    }
     match &file.key {
         Some(text) if kind == Some(ProviderKind::Vertex) && !is_bearer => {
             let json = checker.text(&text.0, &key_field)?;
@@ -128,6 +131,12 @@ fn bare_key(
         None if kind.is_some_and(ProviderKind::is_open) => {
             Some(KeyEntry::new(Secret::new(KeyEntry::NO_KEY)))
         }
+        None if kind == Some(ProviderKind::Bedrock) => {
+            let message =
+                "is required and missing: write the key, or accessKeyId and secretAccessKey";
+            checker.error(&key_field, message);
+            None
+        }
         None => {
             let message =
                 "is required and missing; write \"none\" for a server that asks for no key";
@@ -135,6 +144,59 @@ fn bare_key(
             None
         }
     }
+}
+
+/// The first field of an access key of AWS's that is there.
+fn access_key_field(file: &KeyFile) -> Option<&'static str> {
+    let fields = [
+        ("accessKeyId", &file.access_key_id),
+        ("secretAccessKey", &file.secret_access_key),
+        ("sessionToken", &file.session_token),
+    ];
+    let mut said = fields.into_iter().filter(|(_, text)| text.is_some());
+    said.next().map(|(name, _)| name)
+}
+
+/// An access key of AWS's, of which `said` is there.
+fn access_key(
+    file: &KeyFile,
+    said: &str,
+    kind: Option<ProviderKind>,
+    field: &FieldPath,
+    checker: &mut Checker<'_>,
+) -> Option<KeyEntry> {
+    if kind.is_some_and(|kind| kind != ProviderKind::Bedrock) {
+        let message = "has no meaning for this provider; it is for bedrock";
+        checker.error(&field.field(said), message);
+        return None;
+    }
+    if file.key.is_some() {
+        let message = "stands beside an access key: write one of them";
+        checker.error(&field.field("key"), message);
+        return None;
+    }
+    let mut secret = |name: &'static str, text: &Option<SecretText>| match text {
+        Some(text) => checker.secret(text, &field.field(name)),
+        None if name != "sessionToken" => {
+            let message = "is required and missing: an access key has an id and a secret";
+            checker.error(&field.field(name), message);
+            None
+        }
+        None => None,
+    };
+    let id = secret("accessKeyId", &file.access_key_id);
+    let secret_access_key = secret("secretAccessKey", &file.secret_access_key);
+    let session_token = secret("sessionToken", &file.session_token);
+    if file.session_token.is_some() && session_token.is_none() {
+        return None;
+    }
+    Some(KeyEntry {
+        credential: Credential::Aws(AwsSecret {
+            secret_access_key: secret_access_key?,
+            session_token,
+        }),
+        ..KeyEntry::new(id?)
+    })
 }
 
 fn check_group(group: &str, groups: &[String], field: &FieldPath, checker: &mut Checker<'_>) {

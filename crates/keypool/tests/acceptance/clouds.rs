@@ -2,6 +2,7 @@
 //! they answer.
 
 mod azure;
+mod bedrock;
 mod local;
 mod server;
 mod vertex;

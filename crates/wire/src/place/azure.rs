@@ -5,7 +5,7 @@
 //! Sources: classic form O-py; `/openai/v1/` and its optional `api-version` from Microsoft's page on the
 //! lifecycle of API versions.
 
-use super::{KeyPlace, PlaceError, is_label, segment};
+use super::{KeyPlace, PlaceError, is_label, path_and_query, segment};
 use crate::base_url::{Call, UpstreamBase, has_version};
 use crate::dialect::{Dialect, Endpoint};
 
@@ -132,16 +132,6 @@ fn is_dated(version: &str) -> bool {
 fn split_at_openai(path: &str) -> Option<(&str, &str)> {
     path.split_once("/openai/")
         .or_else(|| Some((path.strip_suffix("/openai")?, "")))
-}
-
-/// The path of a URL without a slash at its end, and its query.
-fn path_and_query(url: &str) -> (&str, &str) {
-    let url = url.trim();
-    let (location, query) = url.split_once('?').unwrap_or((url, ""));
-    let after_scheme = location.find("://").map_or(0, |at| at + 3);
-    let rest = location.get(after_scheme..).unwrap_or_default();
-    let path = rest.find('/').and_then(|at| rest.get(at..));
-    (path.unwrap_or_default().trim_end_matches('/'), query)
 }
 
 /// The deployment in what follows `/openai/`.

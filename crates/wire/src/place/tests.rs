@@ -62,9 +62,9 @@ fn a_dated_version_puts_the_deployment_into_the_path_and_no_version_into_the_bod
         format!("{base}/models?api-version=2024-10-21")
     );
     let body = Bytes::from(r#"{"model":"gpt-4o", "n": 1.0}"#);
-    assert_eq!(dated.body(&chat, &body), body);
+    assert_eq!(dated.body(&chat, &body, ""), body);
     let named_in_body = r#"{"n":1.0,"model":"our gpt/4o"}"#;
-    assert_eq!(dated.body(&responses, &body), named_in_body);
+    assert_eq!(dated.body(&responses, &body, ""), named_in_body);
 
     let newer = KeyPlace {
         deployment: Some("dep".to_owned()),
@@ -73,7 +73,7 @@ fn a_dated_version_puts_the_deployment_into_the_path_and_no_version_into_the_bod
     let newer = azure(None, &newer).unwrap();
     assert_eq!(newer.url(&chat), format!("{base}/v1/chat/completions"));
     assert_eq!(newer.models_url().unwrap(), format!("{base}/v1/models"));
-    assert_eq!(newer.body(&chat, &body), r#"{"n":1.0,"model":"dep"}"#);
+    assert_eq!(newer.body(&chat, &body, ""), r#"{"n":1.0,"model":"dep"}"#);
 }
 
 #[test]
@@ -239,11 +239,11 @@ fn claude_on_vertex_is_named_in_the_path_and_a_version_in_the_body() {
     let body =
         Bytes::from(r#"{"model":"x","max_tokens":5,"anthropic_version":"mine","stream":true}"#);
     assert_eq!(
-        place.body(&streamed, &body),
+        place.body(&streamed, &body, ""),
         r#"{"max_tokens":5,"stream":true,"anthropic_version":"vertex-2023-10-16"}"#
     );
     assert_eq!(
-        place.body(&count, &Bytes::from(r#"{"model":"x"}"#)),
+        place.body(&count, &Bytes::from(r#"{"model":"x"}"#), ""),
         r#"{"model":"claude-sonnet-4-5@20250929","anthropic_version":"vertex-2023-10-16"}"#
     );
     assert_eq!(place.models_url(), None);
@@ -275,4 +275,58 @@ fn vertex_wants_a_region_and_a_project() {
     assert_eq!(field(None, Some("p")), "region");
     assert_eq!(field(Some("evil.example/"), Some("p")), "region");
     assert_eq!(field(Some("us-east5"), None), "project");
+}
+
+#[test]
+fn claude_on_bedrock_is_named_in_the_path_and_features_in_the_body() {
+    let said = KeyPlace {
+        region: Some("eu-west-1".to_owned()),
+        deployments: named(&[("claude-sonnet-4-5", "eu.anthropic.claude-sonnet-4-5-v1:0")]),
+        ..KeyPlace::default()
+    };
+    let place = Place::of(ProviderKind::Bedrock, Dialect::Anthropic, None, &said).unwrap();
+    let messages = Call {
+        query: Some("beta=true"),
+        ..call(Endpoint::Messages, "claude-sonnet-4-5")
+    };
+    let model = "https://bedrock-runtime.eu-west-1.amazonaws.com/model/eu.anthropic.claude-sonnet-4-5-v1%3A0";
+    assert_eq!(place.url(&messages), format!("{model}/invoke"));
+    let streamed = Call {
+        stream: true,
+        ..messages
+    };
+    assert_eq!(
+        place.url(&streamed),
+        format!("{model}/invoke-with-response-stream")
+    );
+    assert_eq!(
+        place.models_url().unwrap(),
+        "https://bedrock.eu-west-1.amazonaws.com/foundation-models"
+    );
+    let body =
+        Bytes::from(r#"{"model":"x","stream":true,"max_tokens":5,"anthropic_beta":["mine"]}"#);
+    assert_eq!(
+        place.body(&messages, &body, ""),
+        r#"{"max_tokens":5,"anthropic_beta":["mine"],"anthropic_version":"bedrock-2023-05-31"}"#
+    );
+    assert_eq!(
+        place.body(&messages, &body, "one, two,"),
+        r#"{"max_tokens":5,"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["one","two"]}"#
+    );
+    let openai = KeyPlace {
+        deployments: BTreeMap::new(),
+        ..said
+    };
+    let openai = Place::of(ProviderKind::Bedrock, Dialect::OpenAi, None, &openai).unwrap();
+    assert_eq!(
+        openai.url(&call(Endpoint::ChatCompletions, "openai.gpt-oss-120b-1:0")),
+        "https://bedrock-runtime.eu-west-1.amazonaws.com/openai/v1/chat/completions"
+    );
+    let nowhere = Place::of(
+        ProviderKind::Bedrock,
+        Dialect::Anthropic,
+        None,
+        &KeyPlace::default(),
+    );
+    assert_eq!(nowhere.unwrap_err().field, "region");
 }

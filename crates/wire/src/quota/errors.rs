@@ -34,6 +34,7 @@ const fn form(provider: ProviderKind) -> Form {
         P::Anthropic
         | P::OpenRouter
         | P::DeepSeek
+        | P::Bedrock
         | P::Vertex
         | P::Ollama
         | P::Vllm

@@ -293,9 +293,10 @@ pub(super) const fn rows(provider: ProviderKind) -> &'static [Row] {
         P::Cerebras => CEREBRAS,
         P::Fireworks => FIREWORKS,
         P::Xai | P::Generic(Dialect::OpenAi) => LIKE_OPENAI,
-        // V: Gemini sends none; S: nor does DeepSeek; NV: nor does Vertex. Local servers have no quotas.
+        // V: Gemini sends none; S: nor does DeepSeek; NV: nor do Bedrock and Vertex. Local servers have no quotas.
         P::Gemini
         | P::DeepSeek
+        | P::Bedrock
         | P::Vertex
         | P::Ollama
         | P::Vllm

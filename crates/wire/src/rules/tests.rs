@@ -30,6 +30,7 @@ fn each_provider_counts_by_its_own_rules() {
         (P::Xai, Bucket, Utc, false, false),
         (P::Fireworks, Bucket, Utc, false, false),
         (P::Cerebras, Bucket, Utc, false, false),
+        (P::Bedrock, Sliding, Utc, true, false),
         (P::Vertex, Sliding, Utc, true, false),
         (P::Ollama, Bucket, Utc, false, false),
         (P::Vllm, Bucket, Utc, false, false),

@@ -33,6 +33,8 @@ const CODE_PATHS: &[&[&str]] = &[
     &["metadata", "error_type"],
     &["metadata", "provider_code"],
     &["error_type"],
+    // AWS, with the name of a namespace before it.
+    &["__type"],
     &["code"],
     &["type"],
     &["status"],
@@ -111,8 +113,20 @@ impl ErrorBody {
         match value.and_then(Value::as_str) {
             // The envelope's own name says nothing.
             None | Some("" | "error") => {}
-            Some(code) => self.codes.push(excerpt(code)),
+            Some(code) => {
+                let bare = code.rsplit_once('#').map_or(code, |(_, name)| name);
+                self.codes.push(excerpt(bare));
+            }
         }
+    }
+
+    /// With the name that AWS gives an error in a header, where a URL may follow it.
+    pub(crate) fn with_header(mut self, header: Option<&str>) -> Self {
+        let name = header.and_then(|header| header.split(':').next());
+        if let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) {
+            self.codes.insert(0, excerpt(name));
+        }
+        self
     }
 
     /// All names the body gives its error, the most specific first.
@@ -171,7 +185,7 @@ fn reset_of(error: &Value) -> Option<String> {
 /// servers say `detail`.
 fn message_of(error: &Value) -> Option<&str> {
     error.as_str().or_else(|| {
-        ["message", "detail", "error"]
+        ["message", "Message", "detail", "error"]
             .iter()
             .find_map(|name| error.get(name).and_then(Value::as_str))
     })

@@ -32,7 +32,7 @@ pub fn judge(
         provider,
         status,
         headers,
-        &ErrorBody::read(body),
+        &ErrorBody::read(body).with_header(headers.get("x-amzn-errortype")),
         now_unix_micros,
     )
 }

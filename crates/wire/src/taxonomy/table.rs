@@ -13,7 +13,7 @@ use KeyRule::{
     Blameless, Fault, Invalid, ModelDenied, NotServed, OutOfCredit, Overloaded, RateLimited,
     Suspect,
 };
-use ProviderKind::{Azure, DeepSeek, Groq, Mistral, OpenRouter, Together, Vertex, Xai};
+use ProviderKind::{Azure, Bedrock, DeepSeek, Groq, Mistral, OpenRouter, Together, Vertex, Xai};
 use RequestVerdict::{Client, NextKey, NextProvider, SameKeyOnce};
 use Scope::{Group, GroupModel, Key, KeyModel};
 use Sign::{AsksMoreThanLimit, Code, CodePart, NoWaitStated, Says, SaysBoth, Starts, Unreadable};
@@ -93,6 +93,16 @@ const KEY_BUDGET: &[&str] = &[
 ];
 const REFUSED_CONTENT: &[&str] = &["moderation", "flagged", "guardrail", "request blocked"];
 const PROJECT_DISABLED: &[&str] = &["SERVICE_DISABLED", "CONSUMER_SUSPENDED", "CONSUMER_INVALID"];
+const UNKNOWN_TO_AWS: &[&str] = &[
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "IncompleteSignature",
+    "ExpiredTokenException",
+    "ExpiredToken",
+    "MissingAuthenticationToken",
+];
 const NO_TOKEN: &[&str] = &["invalid_grant", "invalid_client", "unauthorized_client"];
 const OVERLOADED: &[&str] = &[
     "overloaded_error",
@@ -160,6 +170,29 @@ pub(super) static ROWS: &[Row] = &[
     Row::new(Only(Xai), Is(400), Says(&["incorrect api key", "invalid api key"]),
         Invalid(Key), NextKey, "invalid_key"), // NV
 
+    // Bedrock, §4.4; the names of its exceptions
+    Row::new(Only(Bedrock), Is(429), Says(&["tokens per day"]),
+        RateLimited(GroupModel, ToldElseMidnight), NextKey, "daily_limit"), // S
+    Row::new(Only(Bedrock), Is(429), Code(&["ModelNotReadyException"]),
+        Blameless, SameKeyOnce, "model_not_ready"), // V: the SDK sends it again
+    Row::new(Only(Bedrock), Is(429), Sign::None,
+        RateLimited(GroupModel, Told), NextKey, "rate_limited"), // S: per account, region and model
+    Row::new(Only(Bedrock), Is(400), Code(&["ServiceQuotaExceededException"]),
+        RateLimited(GroupModel, Unknown), NextKey, "rate_limited"), // S
+    Row::new(Only(Bedrock), Is(400), Says(&["model identifier is invalid", "on-demand throughput"]),
+        Suspect, NextKey, "not_found"), // NV: of this region
+    Row::new(Only(Bedrock), Is(403), Says(&["signature expired", "signature not yet current"]),
+        Fault, NextKey, "clock_wrong"), // S: our clock, not the key
+    Row::new(Only(Bedrock), Is(403), Code(UNKNOWN_TO_AWS),
+        Invalid(Key), NextKey, "invalid_key"), // V: AWS's list of common errors
+    Row::new(Only(Bedrock), Is(403), Says(&["api key is valid", "bearer token"]),
+        Invalid(Key), NextKey, "invalid_key"), // NV
+    Row::new(Only(Bedrock), Is(408), Sign::None,
+        Fault, NextKey, "upstream_timeout"), // V: the model took too long
+    Row::new(Only(Bedrock), Is(424), Sign::None,
+        Fault, NextKey, "upstream_error"), // V: the model failed
+    Row::new(Only(Bedrock), Is(503), Sign::None,
+        Overloaded, NextKey, "overloaded"), // V
     // Vertex: what Google says before the model is asked. Its refusals to give a token come as those of a request.
     Row::new(Only(Vertex), OneOf(&[400, 401]), Says(NO_TOKEN),
         Invalid(Key), NextKey, "invalid_key"), // V: RFC 6749 §5.2

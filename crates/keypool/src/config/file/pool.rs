@@ -214,7 +214,16 @@ pub(crate) struct KeyFile {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub(crate) api_version: Option<String>,
-    /// Vertex: the region, such as us-east5, or global.
+    /// Bedrock: the id of an access key, with its secret and a region, in place of a key.
+    #[serde(default)]
+    pub(crate) access_key_id: Option<SecretText>,
+    /// Bedrock: the secret of the access key.
+    #[serde(default)]
+    pub(crate) secret_access_key: Option<SecretText>,
+    /// Bedrock: what goes along with temporary credentials.
+    #[serde(default)]
+    pub(crate) session_token: Option<SecretText>,
+    /// Bedrock and Vertex: the region, such as us-east-1; on Vertex also global.
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub(crate) region: Option<String>,

@@ -129,11 +129,7 @@ async fn a_dead_key_is_told_by_the_list_of_models_beside_the_deployments() {
     let answer = world.post(Api::Chat.path()).json(&body(Api::Chat)).await;
     answer.assert_ok();
     world.becomes(&key(1), "unavailable").await;
-    let received = server.received();
-    let probe = received
-        .iter()
-        .find(|request| request.method == "GET")
-        .unwrap();
+    let probe = server.probe().await;
     assert_eq!(probe.target, "/openai/models?api-version=2024-10-21");
     assert_eq!(probe.credentials(), [("api-key", key(1).as_str())]);
 }

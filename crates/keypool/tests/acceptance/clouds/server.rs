@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use crate::support::eventually;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub(super) struct Reply {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    /// The rest of the body, and what it waits for.
+    rest: Option<(Arc<Notify>, Vec<u8>)>,
 }
 
 /// Answers each request on a connection of its own.
@@ -44,10 +49,14 @@ impl Server {
                     let Some(request) = read(&mut connection).await else {
                         return;
                     };
-                    let reply = answer(&request).bytes();
+                    let reply = answer(&request);
                     keep.lock().unwrap().push(request);
                     // A client that has gone is a test's own affair.
-                    let _ = connection.write_all(&reply).await;
+                    let _ = connection.write_all(&reply.bytes()).await;
+                    if let Some((gate, rest)) = reply.rest {
+                        gate.notified().await;
+                        let _ = connection.write_all(&rest).await;
+                    }
                     let _ = connection.shutdown().await;
                 });
             }
@@ -62,6 +71,15 @@ impl Server {
     /// What came so far, in order.
     pub(super) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
+    }
+
+    /// The probe of a key, which must come.
+    pub(super) async fn probe(&self) -> Received {
+        eventually("a key is probed", async || {
+            let received = self.received();
+            received.into_iter().find(|request| request.method == "GET")
+        })
+        .await
     }
 
     /// The only request that came.
@@ -103,6 +121,7 @@ impl Reply {
             status,
             headers: vec![("content-type", content_type.to_owned())],
             body: body.into(),
+            rest: None,
         }
     }
 
@@ -140,12 +159,19 @@ impl Reply {
         self
     }
 
+    /// The body goes on with these bytes once the gate is opened.
+    pub(super) fn then(mut self, gate: &Arc<Notify>, rest: Vec<u8>) -> Self {
+        self.rest = Some((gate.clone(), rest));
+        self
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} Said\r\nconnection: close\r\n", self.status);
         for (name, value) in &self.headers {
             write!(head, "{name}: {value}\r\n").unwrap();
         }
-        write!(head, "content-length: {}\r\n\r\n", self.body.len()).unwrap();
+        let rest = self.rest.as_ref().map_or(0, |(_, rest)| rest.len());
+        write!(head, "content-length: {}\r\n\r\n", self.body.len() + rest).unwrap();
         [head.as_bytes(), &self.body].concat()
     }
 }
