@@ -206,6 +206,9 @@ impl Place {
             (ProviderKind::Vertex, Dialect::OpenAi) => {
                 Form::Plain(Vertex::of(url, said)?.for_openai())
             }
+            (ProviderKind::Vertex, Dialect::Gemini) => {
+                Form::Plain(Vertex::of(url, said)?.for_gemini())
+            }
             _ => Form::Plain(UpstreamBase::parse(
                 dialect,
                 url.ok_or_else(|| PlaceError::new("baseUrl", "is needed"))?,

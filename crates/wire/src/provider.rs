@@ -182,14 +182,12 @@ impl ProviderKind {
     /// Whether it is each key that says where the provider is.
     #[must_use]
     pub const fn is_placed_by_key(self, dialect: Dialect) -> bool {
-        matches!(
-            (self, dialect),
-            (Self::Azure, Dialect::OpenAi)
-                | (
-                    Self::Bedrock | Self::Vertex,
-                    Dialect::Anthropic | Dialect::OpenAi
-                )
-        )
+        match self {
+            Self::Azure => matches!(dialect, Dialect::OpenAi),
+            Self::Bedrock => matches!(dialect, Dialect::Anthropic | Dialect::OpenAi),
+            Self::Vertex => true,
+            _ => false,
+        }
     }
 
     /// Whether the Responses API is to be had from it in `OpenAI`'s dialect. Those named here serve chat

@@ -254,6 +254,14 @@ fn claude_on_vertex_is_named_in_the_path_and_a_version_in_the_body() {
             .starts_with("https://aiplatform.googleapis.com/v1/projects/proj-1/locations/global/"),
         "{global}"
     );
+    let gemini = Call {
+        stream: true,
+        ..call(Endpoint::GenerateContent, "gemini-2.5-flash")
+    };
+    assert_eq!(
+        vertex(Dialect::Gemini, "us-east5").url(&gemini),
+        format!("{base}/publishers/google/models/gemini-2.5-flash:streamGenerateContent?alt=sse")
+    );
     assert_eq!(
         vertex(Dialect::OpenAi, "us-east5")
             .url(&call(Endpoint::ChatCompletions, "google/gemini-2.5-flash")),

@@ -3,7 +3,7 @@
 //! Claude is asked at `…/publishers/anthropic/models/{model}:rawPredict` (`:streamRawPredict` for a stream) with a
 //! body of Messages that names a version instead of the model; tokens are counted by a model of that name.
 //! Source: A-py, `lib/vertex`. Whoever speaks OpenAI's dialect is served at `…/endpoints/openapi` (Google's page
-//! on its compatibility with OpenAI).
+//! on its compatibility with OpenAI); Gemini's models at `…/publishers/google/models/{model}:generateContent` (G-py).
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -52,6 +52,11 @@ impl Vertex {
     /// Where whoever speaks OpenAI's dialect is served.
     pub(super) fn for_openai(self) -> UpstreamBase {
         self.base.below("/endpoints/openapi")
+    }
+
+    /// Where Gemini's models are asked in their own dialect.
+    pub(super) fn for_gemini(self) -> UpstreamBase {
+        self.base.below("/publishers/google")
     }
 
     pub(super) fn url(&self, call: &Call<'_>, name: &str) -> String {

@@ -328,3 +328,40 @@ async fn geminis_models_are_served_in_openais_dialect() {
     );
     assert_eq!(received[1].json()["model"], "google/gemini-2.5-flash");
 }
+
+#[tokio::test]
+async fn geminis_models_are_served_in_their_own_dialect() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = google(|_| {
+        let content = json!({"role": "model", "parts": [{"text": "Hello."}]});
+        Reply::json(
+            200,
+            &json!({
+                "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
+                "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 3, "totalTokenCount": 12},
+            }),
+        )
+    })
+    .await;
+    let mut providers = provider(&directory, &server);
+    providers["vertex"]["protocol"] = "gemini".into();
+    let world = world(providers).await;
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]});
+    let path = "/v1beta/models/vertex,gemini-2.5-flash:generateContent";
+    let answer = world.post(path).json(&body).await;
+    answer.assert_ok();
+    assert_eq!(
+        answer.json()["candidates"][0]["content"]["parts"][0]["text"],
+        "Hello."
+    );
+    let received = server.received();
+    assert_eq!(
+        received[1].target,
+        "/v1/projects/proj-1/locations/us-east5/publishers/google/models/gemini-2.5-flash:generateContent"
+    );
+    let bearer = format!("Bearer {}", token(1));
+    assert_eq!(
+        received[1].credentials(),
+        [("authorization", bearer.as_str())]
+    );
+}
