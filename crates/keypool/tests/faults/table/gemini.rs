@@ -277,7 +277,8 @@ fn client() -> Vec<Row> {
             400,
             "INVALID_ARGUMENT",
             gemini(400, "INVALID_ARGUMENT", missing, &Value::Null),
-        ),
+        )
+        .do_not_retry(),
         theirs(
             "The prompt is too long, which is called an internal error",
             500,
