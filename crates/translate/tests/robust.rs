@@ -45,8 +45,9 @@ fn whole_at(api: Api, events: &[Vec<u8>]) -> usize {
     let at = match api {
         Api::Messages => position(r#""message_stop""#),
         // The reason to stop is enough: some providers close without the end marker.
-        Api::ChatCompletions => position(r#""finish_reason":"stop""#)
-            .or_else(|| position(r#""finish_reason":"tool_calls""#)),
+        Api::ChatCompletions => events
+            .iter()
+            .position(|event| says(event, r#""finish_reason":""#) && !says(event, r#""error""#)),
         Api::GenerateContent => {
             position(r#""finishReason":"STOP""#).or_else(|| position("blockReason"))
         }
