@@ -17,6 +17,7 @@ pub mod errors;
 pub mod peek;
 pub mod quota;
 pub mod stream;
+pub mod translate;
 pub mod usage;
 
 mod answer;
@@ -33,7 +34,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target {
         name: "config",
         check: config::check,
@@ -53,6 +54,10 @@ pub const TARGETS: [Target; 6] = [
     Target {
         name: "stream",
         check: stream::check,
+    },
+    Target {
+        name: "translate",
+        check: translate::check,
     },
     Target {
         name: "usage",

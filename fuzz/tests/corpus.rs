@@ -68,6 +68,11 @@ fn errors_of_a_configuration_have_their_place_and_show_no_key() {
 }
 
 #[test]
+fn what_is_translated_is_well_formed_in_the_other_api_and_ends_once() {
+    replay("translate");
+}
+
+#[test]
 fn each_target_has_its_corpus_and_each_corpus_its_target() {
     let directories: BTreeSet<_> = fs::read_dir(corpus())
         .unwrap()
