@@ -16,7 +16,7 @@ use keypool_translate::{
     Target, translate_answer, without_foreign_state,
 };
 use serde_json::{Value, json};
-use util::{settings, target};
+use util::{fixtures, settings, target};
 
 /// A request's translation, and what is said to be lost.
 fn write(from: Api, body: &Value, target: &Target<'_>) -> Result<(Value, Losses), String> {
@@ -83,6 +83,62 @@ fn sampling_is_left_out_where_version_or_model_refuse_it() {
         );
         assert!(says(&losses, "temperature, top_p, top_k"), "{losses}");
     }
+}
+
+#[test]
+fn nothing_is_written_that_the_newest_version_of_anthropic_s_api_refuses() {
+    let mut target = Target::new(Api::Messages, "claude-sonnet-4-5");
+    target.anthropic_version = AnthropicVersion::V20261021;
+    let mut written = 0;
+    for fixture in fixtures("requests") {
+        // A client of Anthropic's own API, too: what an older version took, the newer one may not.
+        let request = ClientRequest::read(fixture.api, &fixture.bytes).unwrap();
+        let Ok(translated) = request.write(&target) else {
+            continue;
+        };
+        written += 1;
+        let body: Value = serde_json::from_slice(&translated.body).unwrap();
+        for name in ["temperature", "top_p", "top_k"] {
+            assert!(body[name].is_null(), "{name} in {}", fixture.name);
+        }
+        let blocks = |role| {
+            let messages = body["messages"].as_array().unwrap().iter();
+            let messages = messages.filter(move |message| message["role"] == role);
+            messages
+                .filter_map(|message| message["content"].as_array())
+                .flatten()
+        };
+        assert!(
+            blocks("assistant").all(|block| block["type"] != "document"),
+            "{body}"
+        );
+        assert!(
+            blocks("user").all(|block| block["citations"].is_null()),
+            "{body}"
+        );
+    }
+    assert!(written > 20, "{written}");
+}
+
+#[test]
+fn what_a_client_of_either_version_of_anthropic_s_api_may_say_is_read() {
+    // The newer version refuses the document and the citations; a provider of another API gets neither.
+    let document = json!({
+        "type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "A line."},
+    });
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [document]},
+        {"role": "user", "content": "Bye"},
+    ]});
+    let refusal = write(Api::Messages, &body, &target(Api::ChatCompletions)).unwrap_err();
+    assert!(refusal.contains("media of the model"), "{refusal}");
+    let text = json!({"type": "text", "text": "Hi", "citations": [{"type": "char_location"}]});
+    let body =
+        json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [text]}]});
+    let (body, losses) = write(Api::Messages, &body, &target(Api::ChatCompletions)).unwrap();
+    assert_eq!(body["messages"][0]["content"], "Hi");
+    assert_eq!(losses.to_string(), "citations: dropped");
 }
 
 #[test]

@@ -10,15 +10,16 @@ use bytes::Bytes;
 use http::HeaderValue;
 use keypool_pool::Timestamp;
 use keypool_translate::{
-    Api, ChatFlavour, ClientRequest as ReadRequest, EmbeddingApi, EmbeddingRequest,
-    EmbeddingSettings, Failure as ForeignFailure, Refusal, Settings, StreamTranslator,
-    Target as WrittenFor, Translated, VectorEncoding, translate_answer, translate_embeddings,
-    without_foreign_state,
+    AnthropicVersion, Api, ChatFlavour, ClientRequest as ReadRequest, EmbeddingApi,
+    EmbeddingRequest, EmbeddingSettings, Failure as ForeignFailure, Refusal, Settings,
+    StreamTranslator, Target as WrittenFor, Translated, VectorEncoding, translate_answer,
+    translate_embeddings, without_foreign_state,
 };
 use keypool_wire::{Dialect, Endpoint, OwnError, Peek, ProviderKind};
 
 use crate::routing::Target;
 use crate::traffic::attempt::{takes_stream_options, wants_usage};
+use crate::traffic::headers::ANTHROPIC_VERSION;
 
 /// What a provider that speaks `speaks` is asked for when a client asks at `asked`; `None` where there is
 /// no counterpart.
@@ -141,6 +142,8 @@ impl Outbound {
         // Gemini's clients ask for a stream in the path.
         let request = ReadRequest::read(client_s, body)?.with_stream(peek.stream);
         let translated = request.write(&WrittenFor {
+            // No header of the client's names one.
+            anthropic_version: AnthropicVersion::from_header(ANTHROPIC_VERSION),
             chat: chat_flavour(kind),
             stream_options: takes_stream_options(kind),
             output_tokens_max: target.provider.settings().output_tokens_max,
