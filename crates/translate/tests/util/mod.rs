@@ -135,6 +135,12 @@ pub fn events(stream: &[u8]) -> Vec<Vec<u8>> {
     events
 }
 
+/// Events as a stream has them, by their data alone.
+pub fn stream_bytes(events: &[Vec<u8>]) -> Vec<u8> {
+    let event = |data: &Vec<u8>| [b"data: ", data.as_slice(), b"\n\n"].concat();
+    events.iter().flat_map(event).collect()
+}
+
 /// Translates events as they come, then the end of the stream.
 pub fn translate(settings: &Settings<'_>, events: &[Vec<u8>]) -> (StreamTranslator, String) {
     let mut translator = StreamTranslator::new(settings);

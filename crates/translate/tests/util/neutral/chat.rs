@@ -11,11 +11,14 @@ pub fn answer(answer: &Answer) -> Value {
     if !answer.calls.is_empty() {
         message["tool_calls"] = write_calls(&answer.calls);
     }
+    if !answer.thoughts.is_empty() {
+        message["reasoning_content"] = json!(answer.thoughts);
+    }
     json!({
         "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
         "choices": [{
             "index": 0, "message": message,
-            "finish_reason": if answer.calls.is_empty() { "stop" } else { "tool_calls" },
+            "finish_reason": reason(answer.is_cut, &answer.calls),
         }],
         "usage": {
             "prompt_tokens": answer.input,
@@ -27,10 +30,23 @@ pub fn answer(answer: &Answer) -> Value {
     })
 }
 
+fn reason(is_cut: bool, calls: &[Call]) -> &'static str {
+    match (is_cut, calls) {
+        (true, _) => "length",
+        (false, []) => "stop",
+        (false, _) => "tool_calls",
+    }
+}
+
 pub fn read_answer(value: &Value) -> Answer {
     let usage = &value["usage"];
     let message = &value["choices"][0]["message"];
+    let finish_reason = &value["choices"][0]["finish_reason"];
+    let is_cut = finish_reason == "length";
+    assert_eq!(finish_reason, reason(is_cut, &read_calls(message)));
     Answer {
+        thoughts: text_of(&message["reasoning_content"]),
+        is_cut,
         text: text_of(&message["content"]),
         calls: read_calls(message),
         input: count(&usage["prompt_tokens"]),
@@ -84,6 +100,9 @@ pub fn stream(answer: &Answer) -> Vec<Vec<u8>> {
         events.push(json!({"id": "c", "model": "m", "choices": [choice]}));
     };
     chunk(json!({"role": "assistant", "content": ""}), Value::Null);
+    for piece in pieces(&answer.thoughts) {
+        chunk(json!({"reasoning_content": piece}), Value::Null);
+    }
     for piece in pieces(&answer.text) {
         chunk(json!({"content": piece}), Value::Null);
     }
@@ -96,12 +115,7 @@ pub fn stream(answer: &Answer) -> Vec<Vec<u8>> {
             chunk(json!({"tool_calls": [more]}), Value::Null);
         }
     }
-    let reason = if answer.calls.is_empty() {
-        "stop"
-    } else {
-        "tool_calls"
-    };
-    chunk(json!({}), json!(reason));
+    chunk(json!({}), json!(reason(answer.is_cut, &answer.calls)));
     let whole = self::answer(answer);
     events.push(json!({"id": "c", "model": "m", "choices": [], "usage": whole["usage"]}));
     let mut events = bytes(&events);
@@ -112,19 +126,21 @@ pub fn stream(answer: &Answer) -> Vec<Vec<u8>> {
 pub fn read_stream(events: &[Vec<u8>]) -> Answer {
     let (done, chunks) = events.split_last().unwrap();
     assert_eq!(done, b"[DONE]");
-    let mut text = String::new();
+    let (mut thoughts, mut text) = (String::new(), String::new());
     let mut calls: Vec<Value> = Vec::new();
     let mut usage = json!(null);
-    let mut finished = false;
+    let mut finished = Value::Null;
     for chunk in chunks {
         let chunk = parse(chunk);
         if !chunk["usage"].is_null() {
-            assert!(finished && usage.is_null());
+            assert!(finished.is_string() && usage.is_null());
             usage = chunk["usage"].clone();
         }
         for choice in list(&chunk["choices"]) {
-            assert!(!finished, "a choice after its end");
-            text.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
+            assert!(finished.is_null(), "a choice after its end");
+            let delta = &choice["delta"];
+            text.push_str(delta["content"].as_str().unwrap_or_default());
+            thoughts.push_str(delta["reasoning_content"].as_str().unwrap_or_default());
             for call in list(&choice["delta"]["tool_calls"]) {
                 let at = usize::try_from(count(&call["index"])).unwrap();
                 if at == calls.len() {
@@ -137,12 +153,12 @@ pub fn read_stream(events: &[Vec<u8>]) -> Answer {
                     calls[at]["function"]["arguments"] = json!(so_far + more);
                 }
             }
-            finished |= choice["finish_reason"].is_string();
+            finished = choice["finish_reason"].clone();
         }
     }
-    assert!(finished);
-    let message = json!({"content": text, "tool_calls": calls});
-    let whole = json!({"choices": [{"message": message}], "usage": usage});
+    let message = json!({"content": text, "reasoning_content": thoughts, "tool_calls": calls});
+    let choice = json!({"message": message, "finish_reason": finished});
+    let whole = json!({"choices": [choice], "usage": usage});
     read_answer(&whole)
 }
 

@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 use super::{Answer, Call, Conversation, bytes, count, joined, list, parse, pieces, text_of};
 
 pub fn answer(answer: &Answer) -> Value {
-    let mut parts = vec![json!({"text": answer.text})];
+    let mut parts = Vec::new();
+    if !answer.thoughts.is_empty() {
+        parts.push(json!({"text": answer.thoughts, "thought": true}));
+    }
+    parts.push(json!({"text": answer.text}));
     parts.extend(answer.calls.iter().map(write_call));
     response(&parts, answer)
 }
@@ -13,7 +17,7 @@ pub fn answer(answer: &Answer) -> Value {
 fn response(parts: &[Value], answer: &Answer) -> Value {
     let content = json!({"parts": parts, "role": "model"});
     json!({
-        "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
+        "candidates": [{"content": content, "finishReason": reason(answer.is_cut), "index": 0}],
         "usageMetadata": {
             "promptTokenCount": answer.input,
             "cachedContentTokenCount": answer.cached,
@@ -25,15 +29,27 @@ fn response(parts: &[Value], answer: &Answer) -> Value {
     })
 }
 
+const fn reason(is_cut: bool) -> &'static str {
+    if is_cut { "MAX_TOKENS" } else { "STOP" }
+}
+
 pub fn read_answer(value: &Value) -> Answer {
     let usage = &value["usageMetadata"];
     let candidate = &value["candidates"][0];
-    assert_eq!(candidate["finishReason"], "STOP");
+    let is_cut = candidate["finishReason"] == "MAX_TOKENS";
+    assert_eq!(candidate["finishReason"], reason(is_cut));
     let parts = &candidate["content"]["parts"];
+    let texts = |is_thought: bool| {
+        let parts = list(parts).iter();
+        let parts = parts.filter(|part| (part["thought"] == true) == is_thought);
+        parts.map(|part| text_of(&part["text"])).collect()
+    };
     let reasoning = count(&usage["thoughtsTokenCount"]);
     Answer {
-        text: joined(parts, "text"),
+        thoughts: texts(true),
+        text: texts(false),
         calls: read_calls(parts),
+        is_cut,
         input: count(&usage["promptTokenCount"]),
         cached: count(&usage["cachedContentTokenCount"]),
         output: count(&usage["candidatesTokenCount"]) + reasoning,
@@ -84,10 +100,12 @@ pub fn read_request(value: &Value) -> Conversation {
 
 /// A chunk for each piece of the text, one for each call, one for the end.
 pub fn stream(answer: &Answer) -> Vec<Vec<u8>> {
-    let texts = pieces(&answer.text)
-        .into_iter()
-        .map(|piece| json!({"text": piece}));
-    let mut events: Vec<_> = texts
+    let thoughts = pieces(&answer.thoughts).into_iter();
+    let thoughts = thoughts.map(|piece| json!({"text": piece, "thought": true}));
+    let texts = pieces(&answer.text).into_iter();
+    let texts = texts.map(|piece| json!({"text": piece}));
+    let mut events: Vec<_> = thoughts
+        .chain(texts)
         .chain(answer.calls.iter().map(write_call))
         .map(|part| {
             let content = json!({"parts": [part], "role": "model"});

@@ -7,14 +7,20 @@ use super::{
 };
 
 pub fn answer(answer: &Answer) -> Value {
-    let mut content = vec![json!({"type": "text", "text": answer.text})];
+    let mut content = Vec::new();
+    if !answer.thoughts.is_empty() {
+        content.push(json!({
+            "type": "thinking", "thinking": answer.thoughts, "signature": "EqQB",
+        }));
+    }
+    content.push(json!({"type": "text", "text": answer.text}));
     content.extend(answer.calls.iter().map(|call| {
         json!({"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments})
     }));
     json!({
         "id": "msg_1", "type": "message", "role": "assistant", "model": "m",
         "content": content,
-        "stop_reason": if answer.calls.is_empty() { "end_turn" } else { "tool_use" },
+        "stop_reason": reason(answer.is_cut, &answer.calls),
         "usage": {
             "input_tokens": answer.input - answer.cached,
             "cache_read_input_tokens": answer.cached,
@@ -24,12 +30,25 @@ pub fn answer(answer: &Answer) -> Value {
     })
 }
 
+fn reason(is_cut: bool, calls: &[Call]) -> &'static str {
+    match (is_cut, calls) {
+        (true, _) => "max_tokens",
+        (false, []) => "end_turn",
+        (false, _) => "tool_use",
+    }
+}
+
 pub fn read_answer(value: &Value) -> Answer {
     let usage = &value["usage"];
+    let is_cut = value["stop_reason"] == "max_tokens";
+    let calls = read_calls(&value["content"]);
+    assert_eq!(value["stop_reason"], reason(is_cut, &calls));
     let cached = count(&usage["cache_read_input_tokens"]);
     Answer {
+        thoughts: joined(&value["content"], "thinking"),
         text: joined(&value["content"], "text"),
-        calls: read_calls(&value["content"]),
+        calls,
+        is_cut,
         input: count(&usage["input_tokens"]) + cached,
         cached,
         output: count(&usage["output_tokens"]),
@@ -95,30 +114,35 @@ pub fn stream(answer: &Answer) -> Vec<Vec<u8>> {
         },
     });
     events.push(json!({"type": "message_start", "message": message}));
-    let mut block = |at: usize, start: Value, deltas: Vec<Value>| {
+    let mut at = 0;
+    let mut block = |start: Value, deltas: Vec<Value>| {
         events.push(json!({"type": "content_block_start", "index": at, "content_block": start}));
         for delta in deltas {
             events.push(json!({"type": "content_block_delta", "index": at, "delta": delta}));
         }
         events.push(json!({"type": "content_block_stop", "index": at}));
+        at += 1;
     };
+    if !answer.thoughts.is_empty() {
+        let thought = |piece| json!({"type": "thinking_delta", "thinking": piece});
+        let mut deltas: Vec<_> = pieces(&answer.thoughts).into_iter().map(thought).collect();
+        deltas.push(json!({"type": "signature_delta", "signature": "EqQB"}));
+        let start = json!({"type": "thinking", "thinking": "", "signature": ""});
+        block(start, deltas);
+    }
     let text = |piece| json!({"type": "text_delta", "text": piece});
     let deltas = pieces(&answer.text).into_iter().map(text).collect();
-    block(0, json!({"type": "text", "text": ""}), deltas);
-    for (at, call) in answer.calls.iter().enumerate() {
+    block(json!({"type": "text", "text": ""}), deltas);
+    for call in &answer.calls {
         let json = |piece| json!({"type": "input_json_delta", "partial_json": piece});
         let deltas = pieces(&call.arguments.to_string())
             .into_iter()
             .map(json)
             .collect();
         let start = json!({"type": "tool_use", "id": call.id, "name": call.name, "input": {}});
-        block(at + 1, start, deltas);
+        block(start, deltas);
     }
-    let reason = if answer.calls.is_empty() {
-        "end_turn"
-    } else {
-        "tool_use"
-    };
+    let reason = reason(answer.is_cut, &answer.calls);
     events.push(json!({
         "type": "message_delta", "delta": {"stop_reason": reason},
         "usage": {
@@ -150,7 +174,7 @@ pub fn read_stream(events: &[Vec<u8>]) -> Answer {
             }
             "content_block_delta" => {
                 assert!(!blocks[at].2, "a delta of a closed block");
-                for key in ["text", "partial_json"] {
+                for key in ["text", "thinking", "partial_json"] {
                     blocks[at]
                         .1
                         .push_str(event["delta"][key].as_str().unwrap_or_default());
@@ -158,6 +182,7 @@ pub fn read_stream(events: &[Vec<u8>]) -> Answer {
             }
             "content_block_stop" => blocks[at].2 = true,
             "message_delta" => {
+                message["stop_reason"] = event["delta"]["stop_reason"].clone();
                 for (key, value) in event["usage"].as_object().unwrap() {
                     message["usage"][key] = value.clone();
                 }
@@ -170,6 +195,7 @@ pub fn read_stream(events: &[Vec<u8>]) -> Answer {
     for (block, text, _) in &mut blocks {
         match block["type"].as_str().unwrap() {
             "text" => block["text"] = json!(text),
+            "thinking" => block["thinking"] = json!(text),
             "tool_use" => block["input"] = parsed(&json!(text)),
             _ => {}
         }

@@ -21,8 +21,12 @@ pub struct Call {
 /// An answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
+    /// Reasoning that is shown; may be empty.
+    pub thoughts: String,
     pub text: String,
     pub calls: Vec<Call>,
+    /// Whether it reached the most tokens that it may have; then it has no calls.
+    pub is_cut: bool,
     pub input: u64,
     pub cached: u64,
     pub output: u64,
@@ -77,21 +81,27 @@ fn calls(range: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Call>> {
 
 pub fn answers() -> impl Strategy<Value = Answer> {
     (
+        prop_oneof![Just(String::new()), text()],
         text(),
         calls(0..4),
+        any::<bool>(),
         0..5000_u64,
         0..5000_u64,
         0..5000_u64,
         0..5000_u64,
     )
-        .prop_map(|(text, calls, uncached, cached, said, reasoning)| Answer {
-            text,
-            calls,
-            input: uncached + cached,
-            cached,
-            output: said + reasoning,
-            reasoning,
-        })
+        .prop_map(
+            |(thoughts, text, calls, may_be_cut, uncached, cached, said, reasoning)| Answer {
+                thoughts,
+                text,
+                is_cut: may_be_cut && calls.is_empty(),
+                calls,
+                input: uncached + cached,
+                cached,
+                output: said + reasoning,
+                reasoning,
+            },
+        )
 }
 
 pub fn conversations() -> impl Strategy<Value = Conversation> {

@@ -8,14 +8,20 @@ use super::{
 
 pub fn answer(answer: &Answer) -> Value {
     let text = json!({"type": "output_text", "text": answer.text, "annotations": []});
-    let mut output = vec![json!({
+    let mut output = Vec::new();
+    if !answer.thoughts.is_empty() {
+        let summary = json!({"type": "summary_text", "text": answer.thoughts});
+        output.push(json!({"id": "rs_1", "type": "reasoning", "summary": [summary]}));
+    }
+    output.push(json!({
         "id": "msg_1", "type": "message", "role": "assistant", "status": "completed",
         "content": [text],
-    })];
+    }));
     output.extend(answer.calls.iter().map(write_call));
     json!({
         "id": "resp_1", "object": "response", "created_at": 1, "model": "m",
-        "status": "completed", "error": null, "incomplete_details": null,
+        "status": status(answer.is_cut), "error": null,
+        "incomplete_details": answer.is_cut.then(|| json!({"reason": "max_output_tokens"})),
         "output": output,
         "usage": {
             "input_tokens": answer.input,
@@ -27,10 +33,19 @@ pub fn answer(answer: &Answer) -> Value {
     })
 }
 
+const fn status(is_cut: bool) -> &'static str {
+    if is_cut { "incomplete" } else { "completed" }
+}
+
 pub fn read_answer(value: &Value) -> Answer {
     let usage = &value["usage"];
-    assert_eq!(value["status"], "completed");
+    let is_cut = value["incomplete_details"]["reason"] == "max_output_tokens";
+    assert_eq!(value["status"], status(is_cut));
+    let items = list(&value["output"]).iter();
+    let thoughts = items.map(|item| joined(&item["summary"], "text"));
     Answer {
+        thoughts: thoughts.collect(),
+        is_cut,
         text: texts(&value["output"], "assistant").concat(),
         calls: read_calls(&value["output"]),
         input: count(&usage["input_tokens"]),
@@ -80,11 +95,16 @@ pub fn stream(answer: &Answer) -> Vec<Vec<u8>> {
     for (at, item) in list(&whole["output"]).iter().enumerate() {
         let (kind, text) = match item["type"].as_str().unwrap() {
             "message" => ("response.output_text", &item["content"][0]["text"]),
+            "reasoning" => (
+                "response.reasoning_summary_text",
+                &item["summary"][0]["text"],
+            ),
             _ => ("response.function_call_arguments", &item["arguments"]),
         };
         let mut begun = item.clone();
         begun["arguments"] = json!("");
         begun["content"] = json!([]);
+        begun["summary"] = json!([]);
         let added = "response.output_item.added";
         events.push(json!({"type": added, "output_index": at, "item": begun}));
         for piece in pieces(text.as_str().unwrap()) {
@@ -94,7 +114,8 @@ pub fn stream(answer: &Answer) -> Vec<Vec<u8>> {
         let done = "response.output_item.done";
         events.push(json!({"type": done, "output_index": at, "item": item}));
     }
-    events.push(json!({"type": "response.completed", "response": whole}));
+    let end = format!("response.{}", status(answer.is_cut));
+    events.push(json!({"type": end, "response": whole}));
     bytes(&events)
 }
 
@@ -127,11 +148,13 @@ pub fn read_stream(events: &[Vec<u8>]) -> Answer {
         }
     }
     let last = events.last().unwrap();
-    assert_eq!(last["type"], "response.completed");
+    let status = last["response"]["status"].as_str().unwrap();
+    assert_eq!(last["type"], format!("response.{status}"));
     assert_eq!(list(&last["response"]["output"]), items);
     for (item, text) in items.iter().zip(texts) {
         let whole = match item["type"].as_str().unwrap() {
             "message" => &item["content"][0]["text"],
+            "reasoning" => &item["summary"][0]["text"],
             _ => &item["arguments"],
         };
         assert_eq!(whole, &json!(text));
