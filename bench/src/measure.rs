@@ -8,6 +8,7 @@ mod session;
 mod start;
 mod streams;
 mod throughput;
+mod translation;
 
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ const OVERLOAD_CONNECTIONS: usize = 2048;
 pub(crate) enum Part {
     /// Small requests per second, and CPU time for each.
     Throughput,
+    /// The same for a client of another API than the upstream's.
+    Translation,
     /// Added latency at a fixed rate, plain and streamed.
     Latency,
     /// SSE events per second through one worker.
@@ -43,8 +46,9 @@ pub(crate) enum Part {
 
 impl Part {
     /// What is measured unless parts are named: all but the overload, which takes as long as the rest.
-    pub(crate) const USUAL: [Self; 5] = [
+    pub(crate) const USUAL: [Self; 6] = [
         Self::Throughput,
+        Self::Translation,
         Self::Latency,
         Self::Streams,
         Self::Memory,
@@ -109,6 +113,7 @@ pub(crate) fn run(bench: &Bench, extent: &Extent, parts: &[Part]) -> anyhow::Res
         eprintln!("measuring {part:?} …");
         sections.push(match part {
             Part::Throughput => throughput::measure(bench, extent)?,
+            Part::Translation => translation::measure(bench, extent)?,
             Part::Latency => latency::measure(bench, extent)?,
             Part::Streams => streams::measure(bench, extent)?,
             Part::Overload => overload::measure(bench, extent)?,

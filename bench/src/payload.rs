@@ -7,6 +7,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use keypool_translate::{Api, Settings, translate_answer};
+
 /// Key that clients present to keypool; other targets ignore it.
 pub(crate) const GATEWAY_KEY: &str = "bench-gateway-key-0123456789";
 /// Request header that tells the upstream how to stream: `<events> <events in one write> <microseconds between writes>`.
@@ -165,6 +167,38 @@ impl Request {
         }
     }
 
+    /// Asks `target` for the plain answer in the words of Chat Completions; what is asked is the same.
+    pub(crate) fn plain_chat(target: SocketAddr) -> anyhow::Result<Self> {
+        let settings = Settings {
+            from: Api::Messages,
+            to: Api::ChatCompletions,
+            model: "",
+            id: "",
+            // Of ten digits, as today.
+            created_unix_s: 1_764_000_000,
+            stream_usage: false,
+        };
+        let answer = translate_answer(&settings, PLAIN_BODY.as_bytes())
+            .map_err(|failure| anyhow::anyhow!("{}", failure.message))?;
+        let body = concat!(
+            r#"{"model":"anthropic,claude-bench","max_tokens":256,"stream":false,"messages":["#,
+            r#"{"role":"system","content":"Answer in one sentence."},{"role":"user","content":"#,
+            r#""Why does a benchmark need an upstream that is faster than any gateway, "#,
+            r#"and why must both be measured in the same run on one machine?"}],"#,
+            r#""user":"bench-0001"}"#,
+        );
+        let bytes = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: {target}\r\ncontent-type: application/json\r\n\
+             authorization: Bearer {GATEWAY_KEY}\r\nuser-agent: keypool-bench\r\naccept: */*\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        Ok(Self {
+            bytes: bytes.into_bytes(),
+            expected: Expected::Bytes(answer.len() as u64),
+        })
+    }
+
     /// Asks `target` for a streamed answer.
     pub(crate) fn stream(target: SocketAddr, plan: StreamPlan) -> Self {
         let StreamPlan {
@@ -227,6 +261,17 @@ mod tests {
         );
         let answer: serde_json::Value = serde_json::from_str(PLAIN_BODY).unwrap();
         assert_eq!(answer["usage"]["output_tokens"], 47);
+    }
+
+    #[test]
+    fn a_client_of_the_other_api_asks_the_same_and_expects_a_whole_answer() {
+        let request = Request::plain_chat(target()).unwrap();
+        let body_at = memchr::memmem::find(&request.bytes, b"\r\n\r\n").unwrap() + 4;
+        let body = &request.bytes[body_at..];
+        assert!((270..=330).contains(&body.len()), "{} bytes", body.len());
+        let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(body["messages"][1]["role"], "user");
+        assert!(matches!(request.expected, Expected::Bytes(450..=700)));
     }
 
     #[test]
