@@ -218,6 +218,9 @@ mod tests {
                 None
             );
             assert_eq!(cut(api, "keypool:: is no JSON"), None);
+            let more =
+                r#"{"input":[{"type":"reasoning","encrypted_content":"keypool::anthropic::S"}]},"#;
+            assert_eq!(cut(api, more), None);
             let said = r#"{"messages":[ {"role":"user","content":[ {"type":"text","text":"keypool::"} ]} ]}"#;
             assert_eq!(cut(api, said), None);
         }

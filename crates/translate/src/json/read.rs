@@ -241,7 +241,10 @@ pub(crate) fn members(json: &str) -> Result<Vec<(Str<'_>, &RawValue)>, serde_jso
         }
     }
 
-    serde_json::Deserializer::from_str(json).deserialize_map(MembersVisitor)
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let members = deserializer.deserialize_map(MembersVisitor)?;
+    deserializer.end()?;
+    Ok(members)
 }
 
 /// Reads one JSON object, which must fill the whole text.
