@@ -26,11 +26,12 @@ pub(super) struct Calls {
 
 impl Calls {
     fn add<'a>(&mut self, call: &FunctionCall<'a>) -> Str<'a> {
-        let made = format!("call_{}", self.count);
+        let number = self.count;
         self.count += 1;
         match &call.id {
             Some(own) if !own.is_empty() => own.clone(),
             _ => {
+                let made = format!("call_{number}");
                 let name = call.name.as_deref().unwrap_or_default().to_owned();
                 let waiting = self.waiting.entry(name).or_default();
                 waiting.push_back(made.clone());

@@ -269,13 +269,10 @@ pub(crate) fn owned_json(text: Str<'_>, first: u8) -> Result<Json<'_>, Str<'_>> 
         Cow::Borrowed(borrowed) => serde_json::from_str::<&RawValue>(borrowed)
             .map(Cow::Borrowed)
             .map_err(|_| borrowed.into()),
-        Cow::Owned(owned) => match serde_json::from_str::<IgnoredAny>(&owned) {
-            // It was just seen to be JSON.
-            Ok(_) => RawValue::from_string(owned)
-                .map(Cow::Owned)
-                .map_err(|_| Str::default()),
-            Err(_) => Err(owned.into()),
-        },
+        // A copy is cheaper than to parse the text twice, for it must not be lost if it is no JSON.
+        Cow::Owned(owned) => serde_json::from_str::<Box<RawValue>>(&owned)
+            .map(Cow::Owned)
+            .map_err(|_| owned.into()),
     }
 }
 
