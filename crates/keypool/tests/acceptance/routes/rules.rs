@@ -118,6 +118,7 @@ async fn a_bare_name_that_one_provider_lists_goes_there_unless_its_request_is_of
 async fn the_rules_hold_in_every_api_in_its_own_words() {
     let world = with_all_rules().start().await;
     let image = json!([{ "role": "user", "content": [{ "type": "image_url", "image_url": { "url": "https://example.com/x.png" } }] }]);
+    let picture = json!([{ "role": "user", "parts": [{ "inlineData": { "mimeType": "image/png", "data": "iVBORw0KGgo=" } }] }]);
     for (api, member, value, rule) in [
         (Api::Chat, "user", "u".into(), "default"),
         (Api::Chat, "reasoning_effort", "high".into(), "think"),
@@ -135,6 +136,14 @@ async fn the_rules_hold_in_every_api_in_its_own_words() {
             json!({ "effort": "none" }),
             "default",
         ),
+        (Api::Gemini, "labels", Value::Null, "default"),
+        (
+            Api::Gemini,
+            "generationConfig",
+            json!({ "thinkingConfig": { "thinkingBudget": 2048 } }),
+            "think",
+        ),
+        (Api::Gemini, "contents", picture, "image"),
     ] {
         let body = with(with(api.body(), "model", "gpt-bare"), member, value);
         let (_, rule_told, model) = sent(&world, api.path(), &body).await;
