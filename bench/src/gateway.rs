@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
 
 use anyhow::{Context as _, ensure};
@@ -102,6 +102,25 @@ impl Drop for Gateway {
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+/// The keypool binary to measure: the one that was named, or the one beside this program. Absolute, since it runs
+/// in a directory of its own.
+pub fn binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let binary = match named {
+        Some(named) => named.to_owned(),
+        None => std::env::current_exe()?.with_file_name("keypool"),
+    };
+    Ok(std::path::absolute(binary)?)
+}
+
+/// A pool's `keys`, of which nothing is said but the secrets.
+#[must_use]
+pub fn keys(secrets: &[String]) -> Value {
+    secrets
+        .iter()
+        .map(|secret| json!({ "key": secret }))
+        .collect()
 }
 
 /// Allows this process and its children as many open files as an overload needs.

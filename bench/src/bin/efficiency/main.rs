@@ -117,13 +117,11 @@ impl Arguments {
 
     fn extent(&self) -> anyhow::Result<Extent> {
         let (warm_up, measured) = if self.quick { (30, 30) } else { (60, 90) };
-        let beside = std::env::current_exe()?.with_file_name("keypool");
         Ok(Extent {
             warm_up: Duration::from_secs(warm_up),
             measured: Duration::from_secs(measured),
             seed: self.seed,
-            // It runs in a directory of its own.
-            keypool: std::path::absolute(self.keypool.clone().unwrap_or(beside))?,
+            keypool: gateway::binary(self.keypool.as_deref())?,
         })
     }
 

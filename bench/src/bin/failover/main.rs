@@ -22,7 +22,7 @@ use keypool_bench::gateway::{self, Gateway};
 use keypool_bench::process;
 use keypool_bench::stats::Latencies;
 use keypool_sim::{AnswerConfig, Fault, FaultWindow, Limits, SimConfig, SimServer, Spread};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -237,12 +237,8 @@ fn start_gateway(
     base_url: &str,
     secrets: &[String],
 ) -> anyhow::Result<Gateway> {
-    let beside = std::env::current_exe()?.with_file_name("keypool");
-    let binary = std::path::absolute(arguments.keypool.clone().unwrap_or(beside))?;
-    let keys: Vec<Value> = secrets
-        .iter()
-        .map(|secret| json!({ "key": secret }))
-        .collect();
+    let binary = gateway::binary(arguments.keypool.as_deref())?;
+    let keys = gateway::keys(secrets);
     Gateway::start(
         &binary,
         "anthropic",

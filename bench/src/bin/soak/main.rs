@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand};
 use keypool_bench::gateway::{self, Gateway};
 use keypool_bench::process;
 use keypool_sim::{AnswerConfig, Limits, SimConfig, SimServer, Spread};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::books::Books;
 use crate::client::Client;
@@ -178,12 +178,8 @@ fn start_gateway(
     base_url: &str,
     secrets: &[String],
 ) -> anyhow::Result<Gateway> {
-    let beside = std::env::current_exe()?.with_file_name("keypool");
-    let binary = std::path::absolute(arguments.keypool.clone().unwrap_or(beside))?;
-    let keys: Vec<Value> = secrets
-        .iter()
-        .map(|secret| json!({ "key": secret }))
-        .collect();
+    let binary = gateway::binary(arguments.keypool.as_deref())?;
+    let keys = gateway::keys(secrets);
     let pool = json!({
         "enabled": true,
         // A refused key is probed soon, so that it is back before its next turn.
