@@ -48,6 +48,24 @@ fn all_keys_of_the_environment_are_taken_as_references_and_check_passes() {
 }
 
 #[test]
+fn a_server_on_this_machine_needs_no_key() {
+    let user = User::new();
+    let ended = user.run(&["init", "--yes", "--provider", "ollama"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("ollama without a key"), "{ended:?}");
+    assert!(user.read("config.json").contains(r#""ollama": {}"#));
+    assert!(
+        user.check("config.json")
+            .stdout
+            .contains("ollama with 1 key")
+    );
+    let asked = User::new();
+    let ended = asked.run_with_input(&["init"], "vllm\n\n\n\nhere\n");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("vllm without a key"), "{ended:?}");
+}
+
+#[test]
 fn answers_decide_and_a_key_in_the_place_of_a_name_is_neither_taken_nor_repeated() {
     let user = User::new()
         .with(&KEYS)

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::args::InitArgs;
 use super::{ENVIRONMENT, Failure, new_file, output};
 use crate::config::{self, LoadError};
+use keypool_wire::ProviderKind;
 use plan::{Plan, ProviderPlan};
 use questions::Questions;
 
@@ -101,7 +102,7 @@ fn variables_of(name: &'static str, args: &InitArgs) -> Result<Vec<String>, Fail
             return Err(Failure::Usage(message.to_owned()));
         }
     };
-    if variables.is_empty() {
+    if variables.is_empty() && !needs_no_key(name) {
         return Err(Failure::Usage(format!(
             "no key of {name} is in the environment: name the variables by --keys-from"
         )));
@@ -141,6 +142,13 @@ fn ask<R: BufRead>(
             name => provider_name(name).map(Some),
         })?;
         let Some(name) = name else { break };
+        if needs_no_key(name) {
+            plan.providers.push(ProviderPlan {
+                name: name.to_owned(),
+                variables: Vec::new(),
+            });
+            continue;
+        }
         let found = found::of(name, ENVIRONMENT).variables;
         let usual = format!("{}_API_KEY", name.to_uppercase());
         let proposed = if found.is_empty() {
@@ -244,6 +252,11 @@ fn same_file(one: &Path, other: &Path) -> bool {
     }
 }
 
+/// Whether it is a server on this machine, which asks for no key.
+fn needs_no_key(name: &str) -> bool {
+    ProviderKind::from_name(name).is_some_and(ProviderKind::is_open)
+}
+
 /// A provider whose address need not be said.
 fn provider_name(answer: &str) -> Result<&'static str, String> {
     let known = found::providers().find(|name| name.eq_ignore_ascii_case(answer));
@@ -266,7 +279,7 @@ fn variable_names(answer: &str) -> Result<Vec<String>, String> {
 }
 
 /// The name of a variable. What may be a key instead is refused, and not repeated: it would be written to the file.
-fn variable_name(text: &str) -> Result<String, String> {
+pub(super) fn variable_name(text: &str) -> Result<String, String> {
     let name = text.trim().trim_start_matches('$');
     let fits = name.len() <= VARIABLE_BYTES
         && name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')

@@ -16,7 +16,7 @@ pub(super) struct Plan {
     pub(super) providers: Vec<ProviderPlan>,
 }
 
-/// A provider and the variables with its keys.
+/// A provider and the variables with its keys; none for one that asks for no key.
 #[derive(Debug)]
 pub(super) struct ProviderPlan {
     pub(super) name: String,
@@ -35,7 +35,7 @@ impl Plan {
 
     /// The file. Names of providers and variables need no escapes: they are checked where they come from.
     pub(super) fn text(&self) -> String {
-        let mut text = "// Every field: docs/configuration.md, or `keypool schema`. The keys stay in the environment.\n{\n".to_owned();
+        let mut text = "// What means what: docs/configuration.md. Every field: `keypool schema`. The keys stay in the environment.\n{\n".to_owned();
         // Writing to a String does not fail.
         if let Some(port) = self.port {
             let _ = writeln!(text, "  \"PORT\": {port},");
@@ -45,6 +45,9 @@ impl Plan {
         }
         text.push_str("  \"ApiKeyPool\": {\n    \"enabled\": true,\n    \"strategy\": \"least-loaded\",\n    \"providers\": {\n");
         let providers = self.providers.iter().map(|provider| {
+            if provider.variables.is_empty() {
+                return format!("      \"{}\": {{}}", provider.name);
+            }
             let keys = provider.variables.iter();
             let keys = keys.map(|variable| format!("          {{ \"key\": \"${variable}\" }}"));
             let keys = keys.collect::<Vec<_>>().join(",\n");
@@ -61,9 +64,12 @@ impl Plan {
     /// What was written, for a person.
     pub(super) fn summary(&self) -> String {
         let providers = self.providers.iter().map(|provider| {
-            let count = provider.variables.len();
-            let keys = if count == 1 { "key" } else { "keys" };
-            format!("{} with {count} {keys}", provider.name)
+            let name = &provider.name;
+            match provider.variables.len() {
+                0 => format!("{name} without a key"),
+                1 => format!("{name} with 1 key"),
+                count => format!("{name} with {count} keys"),
+            }
         });
         providers.collect::<Vec<_>>().join(", ")
     }

@@ -29,8 +29,8 @@ pub(crate) struct PoolFile {
     pub(crate) retry: RetryFile,
     /// The clocks of a request.
     pub(crate) timeouts: TimeoutsFile,
-    /// Providers and their keys, by name. Names with known defaults: anthropic, openai, gemini, openrouter,
-    /// deepseek, groq, mistral, together, xai, fireworks, cerebras.
+    /// Providers and their keys, by name. Names whose habits are known: anthropic, openai, azure, gemini, openrouter,
+    /// deepseek, groq, mistral, together, xai, fireworks, cerebras, bedrock, vertex, ollama, vllm, lmstudio.
     pub(crate) providers: BTreeMap<String, PoolProviderFile>,
 }
 
