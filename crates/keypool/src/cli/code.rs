@@ -17,6 +17,7 @@ use super::args::CodeArgs;
 use super::client::{Presence, look_for};
 use super::clients::{Agent, Change, Gateway};
 use super::env::{Target, changes};
+use super::remote::ADMIN_TOKEN;
 use super::signals::Passing;
 use super::{ENVIRONMENT, Failure};
 use crate::config;
@@ -31,6 +32,8 @@ pub(super) fn code(args: &CodeArgs) -> Result<ExitCode, Failure> {
     for variable in &target.file_reads {
         command.env_remove(variable);
     }
+    // Nor is what opens the admin API.
+    command.env_remove(ADMIN_TOKEN);
     let (server, gateway) = gateway(args, target)?;
     command
         .args(agent.arguments(&gateway))

@@ -8,6 +8,7 @@ use keypool_gateway::Secret;
 
 use super::args::{ClientArgs, EnvArgs};
 use super::clients::{Agent, Change, Gateway, past_the_proxy};
+use super::init::variable_name;
 use super::shell::Shell;
 use super::{ENVIRONMENT, Failure, output};
 use crate::config;
@@ -113,9 +114,12 @@ pub(super) fn changes(agent: Agent, gateway: &Gateway) -> Vec<Change> {
 
 fn key_in(variable: &str) -> Result<Secret, Failure> {
     match ENVIRONMENT(variable).as_deref().map(str::trim) {
-        None | Some("") => Err(Failure::Usage(format!(
-            "the environment variable {variable} is not set"
-        ))),
+        None | Some("") => {
+            // A key in the place of a name is not repeated.
+            let name = variable_name(variable).map_err(Failure::Usage)?;
+            let message = format!("the environment variable {name} is not set");
+            Err(Failure::Usage(message))
+        }
         Some(key) => Ok(Secret::new(key)),
     }
 }

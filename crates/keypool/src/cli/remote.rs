@@ -12,6 +12,9 @@ use super::client::{call, follow};
 use super::{ENVIRONMENT, Failure, output};
 use crate::config::{self, Endpoint, LoadError};
 
+/// The variable with the token that opens the admin API.
+pub(super) const ADMIN_TOKEN: &str = "KEYPOOL_ADMIN_TOKEN";
+
 /// A running gateway.
 pub(super) struct Remote {
     endpoint: Endpoint,
@@ -22,7 +25,7 @@ impl Remote {
     /// Finds out where it is and with which token it is spoken to.
     pub(super) fn new(args: &RemoteArgs) -> Result<Self, Failure> {
         let configured = configured(args)?;
-        let token = ENVIRONMENT("KEYPOOL_ADMIN_TOKEN").filter(|token| !token.is_empty());
+        let token = ENVIRONMENT(ADMIN_TOKEN).filter(|token| !token.is_empty());
         let token = token.map(Secret::new);
         let endpoint = match &args.url {
             None => {

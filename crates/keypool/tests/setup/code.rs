@@ -22,6 +22,7 @@ fn user(simulator: &str, settings: &str) -> User {
         ("TEAM_KEY", "the-gateways-key"),
         ("ANTHROPIC_API_KEY", "sk-ant-from-elsewhere"),
         ("CLAUDE_CODE_USE_BEDROCK", "1"),
+        ("KEYPOOL_ADMIN_TOKEN", "opens-the-admin-api"),
     ]);
     let config = format!(
         "{{{settings} APIKEY: '$TEAM_KEY', ApiKeyPool: {{enabled: true, providers: {{anthropic: {{\
@@ -90,6 +91,7 @@ fn an_agent_is_served_by_a_gateway_that_lives_as_long_as_it_does() {
         "ANTHROPIC_API_KEY=",
         "ANTHROPIC_KEY_1=",
         "TEAM_KEY=",
+        "KEYPOOL_ADMIN_TOKEN=",
         "CLAUDE_CODE_USE_BEDROCK=",
     ] {
         assert!(

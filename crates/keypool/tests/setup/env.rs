@@ -138,6 +138,9 @@ fn tenants_name_the_variable_with_their_key() {
     let ended = user.run(&["env", "--key-env", "TEAM_B"]);
     assert_eq!(ended.code, Some(2));
     assert!(ended.stderr.contains("TEAM_B is not set"), "{ended:?}");
+    let ended = user.run(&["env", "--key-env", "sk-ant-pasted-51d07c"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(!ended.stderr.contains("51d07c"), "{ended:?}");
 }
 
 #[test]
