@@ -70,7 +70,10 @@ impl Pressure {
     fn take(&self, overload: &mut Overload, look: Look, bound: Duration, now: Instant) {
         let is_overloaded = overload.take(look.is_late(bound), now);
         self.is_overloaded.store(is_overloaded, Ordering::Relaxed);
-        self.late_us.store(micros(look.late), Ordering::Relaxed);
+        // Late for want of a CPU, it would win nothing by refusing.
+        let late = Some(look.late).filter(|_| look.is_late(bound));
+        self.late_us
+            .store(micros(late.unwrap_or_default()), Ordering::Relaxed);
         self.bound_us.store(micros(bound), Ordering::Relaxed);
         self.refusals.store(look.refusals(), Ordering::Relaxed);
     }
@@ -217,6 +220,10 @@ mod tests {
         );
         late(50, limits::PRESSURE_TIME);
         assert!(!pressure.refuses(|| false), "it is in time again");
+        let unserved = look(500, 10);
+        pressure.take(&mut Overload::default(), unserved, BOUND, pressure.origin);
+        pressure.is_overloaded.store(true, Ordering::Relaxed);
+        assert!(!pressure.refuses(|| false), "others had the CPU");
         pressure.due_us.store(0, Ordering::Relaxed);
         while pressure.origin.elapsed() <= BOUND {
             std::hint::spin_loop();
