@@ -73,15 +73,16 @@ pub fn charge(provider: ProviderKind, usage: &Usage, peek: &Peek) -> (u64, u64) 
 /// client left, or it took too long.
 ///
 /// 0 for those that stop when the connection closes, which most do. Those that run on charge what the
-/// answer comes to, which nobody sees any more: at most `max_tokens`, which is taken for it, or what is set
+/// answer comes to, which nobody sees any more: at most that of `max_tokens`, which is taken for it, or what is set
 /// aside where the request has none.
 #[must_use]
 pub fn output_owed_when_given_up(provider: ProviderKind, peek: &Peek) -> u64 {
     let rules = quota_rules(provider);
-    if rules.runs_on && matches!(rules.output, OutputRule::Written | OutputRule::Burned) {
-        peek.max_output_tokens.unwrap_or(OUTPUT_RESERVATION_TOKENS)
-    } else {
-        0
+    let most = peek.max_output_tokens.unwrap_or(OUTPUT_RESERVATION_TOKENS);
+    match rules.output {
+        OutputRule::Written if rules.runs_on => most,
+        OutputRule::Burned if rules.runs_on => most.saturating_mul(BURNDOWN),
+        _ => 0,
     }
 }
 

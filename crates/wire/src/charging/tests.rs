@@ -93,6 +93,11 @@ fn an_answer_that_is_given_up_is_charged_in_full_by_those_who_run_on() {
             OUTPUT_RESERVATION_TOKENS
         );
     }
+    // Each token counts up to five times there.
+    assert_eq!(
+        output_owed_when_given_up(ProviderKind::Bedrock, &bounded),
+        2500
+    );
     for kind in [
         // Runs on, but does not count output.
         ProviderKind::Gemini,
