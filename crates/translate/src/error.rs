@@ -13,6 +13,12 @@ use crate::json::{Object, object};
 /// Bytes of an error body that are looked at; real ones have a few kilobytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// Code of an answer that broke off.
+const BROKEN: &str = "upstream_broke_off";
+
+/// Code of an answer that is not in the shape of its API.
+const UNREADABLE: &str = "upstream_unreadable";
+
 /// Why a request failed, in no API's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -41,7 +47,7 @@ impl Failure {
     pub(crate) fn broken() -> Self {
         Self::own(
             502,
-            "upstream_broke_off",
+            BROKEN,
             "the provider's answer broke off before its end",
         )
     }
@@ -50,9 +56,16 @@ impl Failure {
     pub(crate) fn unreadable() -> Self {
         Self::own(
             502,
-            "upstream_unreadable",
+            UNREADABLE,
             "the provider's answer is not in the shape of its API",
         )
+    }
+
+    /// Whether what came is no answer in the provider's API, and not one that says of itself that it failed, or that
+    /// the client's API cannot hold.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        matches!(&*self.code, BROKEN | UNREADABLE)
     }
 
     /// Reads the body of an error, whoever wrote it. Without a status of its own it is told by the

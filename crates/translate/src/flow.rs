@@ -28,7 +28,10 @@ enum Phase {
     Before,
     Running,
     Done,
-    Failed,
+    Failed {
+        /// Because of what is no answer in the provider's API.
+        malformed: bool,
+    },
 }
 
 /// The part that is open.
@@ -51,11 +54,16 @@ pub(crate) enum TextKind {
 impl Flow {
     /// Whether nothing more can come.
     pub(crate) const fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Done | Phase::Failed)
+        matches!(self.phase, Phase::Done | Phase::Failed { .. })
     }
 
     pub(crate) const fn has_failed(&self) -> bool {
-        matches!(self.phase, Phase::Failed)
+        matches!(self.phase, Phase::Failed { .. })
+    }
+
+    /// Whether it failed because of what is no answer in the provider's API.
+    pub(crate) const fn is_malformed(&self) -> bool {
+        matches!(self.phase, Phase::Failed { malformed: true })
     }
 
     /// Whether the provider has said why it stopped.
@@ -183,7 +191,8 @@ impl Sink<'_> {
     /// The answer failed: the client gets its API's error event, and no end marker.
     pub(crate) fn fail(&mut self, failure: &Failure) {
         if !self.flow.is_over() {
-            self.flow.phase = Phase::Failed;
+            let malformed = failure.is_malformed();
+            self.flow.phase = Phase::Failed { malformed };
             self.writer.fail(failure, self.out);
         }
     }

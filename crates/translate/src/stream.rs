@@ -179,6 +179,12 @@ impl StreamTranslator {
         self.flow.is_over()
     }
 
+    /// Whether it ended with an error event because of what is no answer in the provider's API.
+    #[must_use]
+    pub const fn is_malformed(&self) -> bool {
+        self.flow.is_malformed()
+    }
+
     /// Whether it ended with an error event.
     #[must_use]
     pub const fn has_failed(&self) -> bool {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use keypool_pool::{FaultKind, Verdict};
 use keypool_wire::{Call, Dialect, Endpoint, ProviderKind, StreamMeter};
@@ -32,7 +32,7 @@ use crate::traffic::relay::{
 };
 use crate::traffic::request::{ClientRequest, RequestFacts};
 use crate::traffic::settlement::Settlement;
-use crate::traffic::translation::Outbound;
+use crate::traffic::translation::{Outbound, told_at};
 use crate::traffic::upstream_body::{BodyError, UpstreamBody};
 use crate::upstream::{OpenRequest, SendError, UpstreamClient};
 
@@ -67,17 +67,18 @@ impl Attempt<'_> {
         let key = settlement.key.clone();
         let time = settlement.provider.pool.time();
         let body = request.body().clone();
-        let proven = key.proof.put_on(&mut request, &body, self.upstream, time);
-        match proven.await {
-            Ok(()) => {}
-            Err(ProofError::Refused(parts, body)) => {
+        let first_byte = self.timeouts.first_byte.min(self.time_left);
+        let proving = key.proof.put_on(&mut request, &body, self.upstream, time);
+        match tokio::time::timeout(first_byte, proving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(ProofError::Refused(parts, body))) => {
                 return Err(Failure::judged(settlement, *parts, body));
             }
-            Err(ProofError::Unavailable(reason)) => {
+            Ok(Err(ProofError::Unavailable(reason))) => {
                 return Err(Failure::not_sent(settlement, &reason));
             }
+            Err(_) => return Err(Failure::silent(settlement, first_byte)),
         }
-        let first_byte = self.timeouts.first_byte.min(self.time_left);
         let sent_at = Instant::now();
         let first_byte_due = sent_at + first_byte;
         let sending = self.upstream.send(request.map(Full::new));
@@ -238,7 +239,16 @@ impl Attempt<'_> {
                 let id = &self.request.facts.id;
                 match translation.answer(&whole, id, settlement.started) {
                     Ok(translated) => Some(translated),
-                    Err(failure) => return Err(Failure::unreadable(settlement, &failure.message)),
+                    Err(failure) if failure.is_malformed() => {
+                        return Err(Failure::unreadable(settlement, &failure.message));
+                    }
+                    // The provider has answered, but with what the client's API cannot hold, or with a
+                    // failure of the model's: another key would do no better.
+                    Err(failure) => {
+                        let status = StatusCode::from_u16(failure.status);
+                        answer.parts.status = status.unwrap_or(StatusCode::BAD_GATEWAY);
+                        Some(told_at(self.request.facts.endpoint, &failure))
+                    }
                 }
             }
         };

@@ -286,17 +286,20 @@ pub(super) fn foreign_error(
     status: u16,
     body: &[u8],
 ) -> Option<Bytes> {
+    let is_foreign = !is_own || asked.dialect() != answered.dialect();
+    is_foreign.then(|| told_at(asked, &ForeignFailure::read(Some(status), body)))
+}
+
+/// A failure in the words of a client who asked at `asked`.
+#[must_use]
+pub(super) fn told_at(asked: Endpoint, failure: &ForeignFailure) -> Bytes {
     // Errors are the same at all endpoints of a dialect.
     let client_s = match asked.dialect() {
         Dialect::Anthropic => Api::Messages,
         Dialect::OpenAi => Api::ChatCompletions,
         Dialect::Gemini => Api::GenerateContent,
     };
-    let is_foreign = !is_own || asked.dialect() != answered.dialect();
-    is_foreign.then(|| {
-        let failure = ForeignFailure::read(Some(status), body);
-        failure.body(client_s).into()
-    })
+    failure.body(client_s).into()
 }
 
 fn refused(refusal: &Refusal) -> OwnError {

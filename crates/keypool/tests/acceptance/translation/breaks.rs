@@ -38,6 +38,45 @@ async fn what_the_gateway_says_of_an_unusable_pool_is_in_the_clients_api() {
     }
 }
 
+/// What a model of Gemini's answers that failed by itself.
+fn malformed_call(streamed: bool) -> Fault {
+    let body = concat!(
+        r#"{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}],"#,
+        r#""usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":2}}"#
+    );
+    let (kind, body) = if streamed {
+        ("text/event-stream", format!("data: {body}\r\n\r\n"))
+    } else {
+        ("application/json", body.to_owned())
+    };
+    Fault::Verbatim {
+        status: 200,
+        headers: vec![("content-type".to_owned(), kind.to_owned())],
+        body,
+    }
+}
+
+#[tokio::test]
+async fn a_failure_of_the_models_own_is_told_once_and_is_no_keys_fault() {
+    let of_gemini = |pair: &Pair| pair.provider == Api::Gemini;
+    for pair in PAIRS.into_iter().filter(of_gemini) {
+        let world = Pair::setup(2).strategy("fill-first").start().await;
+        for (streamed, body) in [(false, pair.body()), (true, pair.streamed())] {
+            world.fault(&pair.key(), malformed_call(streamed));
+            let answer = pair.post(&world, &body).await;
+            assert_eq!(answer.header("x-keypool-attempts"), "1", "{pair:?}");
+            let text = answer.text();
+            assert!(text.contains("MALFORMED_FUNCTION_CALL"), "{pair:?} {text}");
+            if streamed {
+                assert!(is_error(pair.client, answer.events().last().unwrap()));
+            } else {
+                assert_eq!(answer.status, 502, "{pair:?} {text}");
+            }
+        }
+        assert_eq!(world.state(&pair.key()).await, "healthy");
+    }
+}
+
 #[tokio::test]
 async fn an_error_before_the_client_has_a_byte_is_cured_by_another_key() {
     for pair in PAIRS {

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use keypool_translate::{Failure, StreamTranslator};
-use keypool_wire::{Dialect, Endpoint, OwnError, error_body};
+use keypool_wire::{Dialect, Endpoint, OwnError, StreamError, error_body};
 
 /// What keeps a connection alive and means nothing, for clients that take comments.
 const SIGN_OF_LIFE: &[u8] = b": keep-alive\n\n";
@@ -56,9 +56,29 @@ impl Rewriter {
     }
 
     /// Whether an event was not what its API sends, though it was JSON.
+    pub(super) fn is_malformed(&self) -> bool {
+        let translator = self.translator.as_ref();
+        translator.is_some_and(|translator| translator.is_malformed())
+    }
+
+    /// Whether the client was told of a failure.
     pub(super) fn has_failed(&self) -> bool {
         let translator = self.translator.as_ref();
         translator.is_some_and(|translator| translator.has_failed())
+    }
+
+    /// Ends the client's stream with the provider's own error, if its words alone did not tell of one: it may have
+    /// been in the event's name.
+    pub(super) fn failed(&mut self, error: &StreamError, out: &mut Vec<u8>) {
+        if self.translator.is_some() && !self.has_failed() {
+            let own = OwnError {
+                status: error.status,
+                code: "upstream_stream_error",
+                message: format!("the provider answered with an error: {}", error.message),
+            };
+            self.fail(&own, out);
+        }
+        self.close(out);
     }
 
     /// The answer is whole: ends the client's stream, if the provider's own words have not done so.

@@ -57,13 +57,16 @@ impl Reading<'_> {
                 EventKind::Preamble | EventKind::UsageOnly => {}
             }
             rewriter.event(event.data, &mut written);
-            if stop.is_none() && rewriter.has_failed() {
+            if stop.is_none() && rewriter.is_malformed() {
                 // Not what its API sends, though it is JSON.
                 stop = Some(Stop::Garbage);
             }
+            // What the client's API cannot hold is no fault of the provider's: the client was told, and the rest is
+            // read for its usage.
+            scanned.committing |= rewriter.has_failed();
         });
-        if stop == Some(Stop::Failed) {
-            rewriter.close(&mut written);
+        if let Some(failure) = &*failure {
+            rewriter.failed(failure, &mut written);
         }
         push(out, written);
         fed?;

@@ -163,8 +163,8 @@ fn an_error_that_lacks_only_its_blank_line_is_left_to_be_told_in_words_of_ours()
     assert_eq!(text(&out), CONTENT);
 }
 
-/// `CHAT` for a client of Messages, in chunks that end at `cut`.
-fn translated(cut: usize) -> String {
+/// What reads Chat Completions for a client of Messages.
+fn from_chat_to_messages() -> Scan {
     let settings = keypool_translate::Settings {
         from: keypool_translate::Api::ChatCompletions,
         to: keypool_translate::Api::Messages,
@@ -173,10 +173,14 @@ fn translated(cut: usize) -> String {
         created_unix_s: 0,
         stream_usage: false,
     };
-    let meter = StreamMeter::new(Endpoint::ChatCompletions, false);
     let translator = StreamTranslator::new(&settings);
     let rewriter = Rewriter::new(Endpoint::Messages, Some(translator), false);
-    let mut scan = Scan::new(meter, rewriter);
+    Scan::new(StreamMeter::new(Endpoint::ChatCompletions, false), rewriter)
+}
+
+/// `CHAT` for a client of Messages, in chunks that end at `cut`.
+fn translated(cut: usize) -> String {
+    let mut scan = from_chat_to_messages();
     let mut out = VecDeque::new();
     for part in [&CHAT[..cut], &CHAT[cut..]] {
         let chunk = Bytes::copy_from_slice(part.as_bytes());
@@ -197,4 +201,18 @@ fn a_translated_stream_is_the_same_however_it_is_cut_and_ends_once() {
     for cut in 0..CHAT.len() {
         assert_eq!(translated(cut), whole, "cut at {cut}");
     }
+}
+
+#[test]
+fn an_error_that_only_its_events_name_tells_of_reaches_a_client_of_another_api() {
+    let stream =
+        format!("{CONTENT}event: error\ndata: {{\"message\":\"overloaded\",\"code\":503}}\n\n");
+    let mut scan = from_chat_to_messages();
+    let mut out = VecDeque::new();
+    scan.take_in(&Bytes::from(stream), &mut out).unwrap();
+    assert!(scan.failure().is_some());
+    let told: Vec<u8> = out.iter().flatten().copied().collect();
+    let told = String::from_utf8(told).unwrap();
+    let (_, last) = told.rsplit_once("event: ").unwrap();
+    assert!(last.starts_with("error\n"), "{told}");
 }
