@@ -1,7 +1,7 @@
 //! How a request proves to its provider who sends it.
 //!
-//! Most keys are one header. With an access key of AWS each request is signed. A service account of Google's is exchanged for a token first, which is kept until
-//! shortly before it expires.
+//! Most keys are one header. With an access key of AWS each request is signed. A service account of Google's is
+//! exchanged for a token first, which is kept until shortly before it expires.
 
 mod aws;
 mod google;
@@ -59,7 +59,8 @@ impl Proof {
         }
     }
 
-    /// Puts it on a request with this body, whose headers are complete. Asks for a token over `upstream` if there is none.
+    /// Puts it on a request with this body, whose headers are complete. Asks for a token over `upstream` if there
+    /// is none.
     pub(crate) async fn put_on<B>(
         &self,
         request: &mut Request<B>,
@@ -78,6 +79,14 @@ impl Proof {
         };
         request.headers_mut().insert(name, value);
         Ok(())
+    }
+
+    /// What was made of the key and is sent in its place, if there is such a thing.
+    pub(crate) fn token(&self) -> Option<String> {
+        match self {
+            Self::Token(tokens) => tokens.shown(),
+            Self::None | Self::Header(..) | Self::Signature(_) => None,
+        }
     }
 
     /// The provider refused it: what was cached of it may be why.

@@ -157,8 +157,9 @@ impl<'a> Form<'a> {
             }
         };
         match provider {
-            Some(provider) => target(provider, model, asked),
-            None => Err(RouteError::UnknownModel {
+            // Where models stand in paths these would lead elsewhere.
+            Some(provider) if !matches!(model, "." | "..") => target(provider, model, asked),
+            Some(_) | None => Err(RouteError::UnknownModel {
                 model: keypool_wire::excerpt(model),
                 known: live.provider_names(),
             }),

@@ -75,6 +75,10 @@ impl Signer {
             .into();
         let uri = request.uri().to_string();
         let host = host_of(request.uri());
+        if let Some(first) = request.headers().get(CONTENT_TYPE).cloned() {
+            // Of several only one could be signed.
+            request.headers_mut().insert(CONTENT_TYPE, first);
+        }
         let content_type = request.headers().get(CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok());
         let signed = [

@@ -214,11 +214,21 @@ impl Tokens {
                 Err(_) => Ok(token.header.clone()),
             };
         }
-        let _asking = self.asking.lock().await;
+        let asking = tokio::time::timeout(limits::TOKEN_TIME, self.asking.lock());
+        let _asking = asking
+            .await
+            .map_err(|_| unavailable("others wait for it, too"))?;
         match self.current(time) {
             Some(token) => Ok(token.header.clone()),
             None => self.ask(upstream, time).await,
         }
+    }
+
+    /// The token as it is sent, to be looked for in what must not show it.
+    pub(super) fn shown(&self) -> Option<String> {
+        let token = self.current.load_full()?;
+        let value = token.header.to_str().ok()?;
+        value.strip_prefix("Bearer ").map(str::to_owned)
     }
 
     fn current(&self, time: &Arc<dyn TimeSource>) -> Option<Arc<Token>> {

@@ -18,6 +18,7 @@ use crate::answer::{Retry, error_response};
 use crate::body::AnswerBody;
 use crate::config::Credential;
 use crate::provider::UpstreamKey;
+use crate::secret::Secret;
 use crate::traffic::attempt::answered;
 use crate::traffic::opening::Opening;
 use crate::traffic::settlement::{Ending, Settlement};
@@ -79,6 +80,8 @@ impl Failure {
     /// The provider answered with an error status.
     pub(super) fn judged(settlement: Settlement, mut parts: Parts, body: Bytes) -> Self {
         let status = parts.status.as_u16();
+        // What is noted of it is shown to operators.
+        let body = without_secret(body, &settlement.key);
         settlement.observe_error(status, &body);
         let now = settlement.provider.pool.time().now();
         let kind = settlement.provider.settings().kind;
@@ -89,7 +92,6 @@ impl Failure {
         let is_own = kind.words_errors_as_its_dialect();
         let answer = if is_dialect_error(&body) || (!is_own && keypool_wire::is_json_object(&body))
         {
-            let body = without_secret(body, &settlement.key);
             let asked = settlement.request.endpoint;
             let body = match foreign_error(asked, settlement.endpoint, is_own, status, &body) {
                 Some(translated) => {
@@ -416,17 +418,30 @@ fn is_dialect_error(body: &[u8]) -> bool {
     serde_json::from_slice::<Envelope>(body).is_ok()
 }
 
-/// The body with the key's mask wherever it quotes the key: some servers repeat the key that they
-/// refuse, and clients may not see it.
+/// The body with the key's mask wherever it quotes a secret of the key's: some servers repeat what they
+/// refuse, and neither clients nor notes may show it.
 pub(super) fn without_secret(body: Bytes, key: &UpstreamKey) -> Bytes {
-    if !matches!(key.entry.credential, Credential::Key | Credential::Bearer) {
+    let token = key.proof.token();
+    let exposed = |secret: &'_ Secret| secret.expose().to_owned();
+    let secrets: Vec<String> = match &key.entry.credential {
+        Credential::Open => return body,
+        Credential::Key | Credential::Bearer => vec![exposed(&key.entry.secret)],
+        Credential::Aws(aws) => std::iter::once(&aws.secret_access_key)
+            .chain(&aws.session_token)
+            .map(exposed)
+            .collect(),
+        Credential::ServiceAccount(_) => token.into_iter().collect(),
+    };
+    let Ok(text) = std::str::from_utf8(&body) else {
+        return body;
+    };
+    if !secrets.iter().any(|secret| text.contains(secret)) {
         return body;
     }
-    let secret = key.entry.secret.expose();
-    match std::str::from_utf8(&body) {
-        Ok(text) if text.contains(secret) => text.replace(secret, &key.mask).into(),
-        _ => body,
-    }
+    let hidden = secrets.iter().fold(text.to_owned(), |text, secret| {
+        text.replace(secret, &key.mask)
+    });
+    hidden.into()
 }
 
 /// Enough of a body for an excerpt.

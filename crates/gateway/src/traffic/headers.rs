@@ -5,6 +5,7 @@ use http::header::{
     REFERER, RETRY_AFTER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::percent_decode_str;
 
 /// The header in which a client says which version of Anthropic's API it speaks.
 pub(crate) const ANTHROPIC_VERSION_HEADER: HeaderName =
@@ -22,8 +23,20 @@ const OWN_PREFIX: &str = "x-keypool-";
 /// Headers that speak of one connection (RFC 9110 §7.6.1), by the names that have no constant.
 const HOP_BY_HOP: [&str; 3] = ["keep-alive", "proxy-authenticate", "proxy-authorization"];
 
-/// The client's credentials in all the places where clients put them.
-const CREDENTIALS: [&str; 3] = ["x-api-key", "x-goog-api-key", "api-key"];
+/// The client's credentials in all the places where clients put them, and the project that Google's credentials
+/// are charged to: ours are charged to ours.
+const CREDENTIALS: [&str; 4] = [
+    "x-api-key",
+    "x-goog-api-key",
+    "api-key",
+    "x-goog-user-project",
+];
+
+/// What the headers of a signature of AWS's begin with. Beside ours they would make it a wrong one.
+const AWS_SIGNATURE_PREFIX: &str = "x-amz-";
+
+/// The parameters of a query that are credentials.
+const CREDENTIAL_PARAMETERS: [&str; 3] = ["key", "access_token", "oauth_token"];
 
 /// The headers that an upstream is sent, without its own credentials.
 ///
@@ -43,6 +56,7 @@ pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {
             || matches!(*name, ORIGIN | REFERER)
             || CREDENTIALS.contains(&name.as_str())
             || name.as_str().starts_with(OWN_PREFIX)
+            || name.as_str().starts_with(AWS_SIGNATURE_PREFIX)
             || named.iter().any(|named| named == name.as_str());
         if !left_out {
             headers.append(name, value.clone());
@@ -96,14 +110,21 @@ pub(super) fn for_client(upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// The query string without the client's key, which some clients put there.
+/// The query string without the client's key, which some clients put there, however it is written.
 #[must_use]
 pub(super) fn query_for_upstream(query: &str) -> Option<String> {
     let kept: Vec<&str> = query
         .split('&')
-        .filter(|pair| !pair.is_empty() && *pair != "key" && !pair.starts_with("key="))
+        .filter(|pair| !pair.is_empty() && !is_credential(pair))
         .collect();
     (!kept.is_empty()).then(|| kept.join("&"))
+}
+
+fn is_credential(pair: &str) -> bool {
+    let name = pair.split('=').next().unwrap_or(pair);
+    let name = percent_decode_str(name).decode_utf8_lossy();
+    // Google takes its parameters with a `$` before them, too.
+    CREDENTIAL_PARAMETERS.contains(&name.trim_start_matches('$'))
 }
 
 /// Whether a query asks Gemini's API for events (`alt=sse`), and not for one array.
@@ -163,6 +184,10 @@ mod tests {
             ("authorization", "Bearer client"),
             ("x-api-key", "client"),
             ("x-goog-api-key", "client"),
+            ("x-goog-user-project", "another-one"),
+            ("x-amz-security-token", "client"),
+            ("x-amz-content-sha256", "0"),
+            ("x-amzn-bedrock-guardrailidentifier", "g"),
             ("cookie", "a=b"),
             ("origin", "https://evil.example"),
             ("x-keypool-session", "s"),
@@ -178,10 +203,25 @@ mod tests {
             "accept-encoding",
             "anthropic-beta",
             "anthropic-version",
+            "x-amzn-bedrock-guardrailidentifier",
             "x-stainless-retry-count",
         ];
         assert_eq!(names, expected);
         assert_eq!(sent["accept-encoding"], "identity");
+    }
+
+    #[test]
+    fn credentials_in_a_query_never_go_upstream_however_they_are_written() {
+        for (query, sent) in [
+            ("key=k", None),
+            ("key", None),
+            ("%6bey=k&alt=sse", Some("alt=sse")),
+            ("$key=k&%24key=k&%24%6Bey=k", None),
+            ("alt=sse&access_token=t&oauth_token=t", Some("alt=sse")),
+            ("beta=true&keyed=1", Some("beta=true&keyed=1")),
+        ] {
+            assert_eq!(query_for_upstream(query).as_deref(), sent, "{query}");
+        }
     }
 
     #[test]

@@ -181,7 +181,7 @@ pub(super) static ROWS: &[Row] = &[
         RateLimited(GroupModel, Unknown), NextKey, "rate_limited"), // S
     Row::new(Only(Bedrock), Is(400), Says(&["model identifier is invalid", "on-demand throughput"]),
         Suspect, NextKey, "not_found"), // NV: of this region
-    Row::new(Only(Bedrock), Is(403), Says(&["signature expired", "signature not yet current"]),
+    Row::new(Only(Bedrock), Is(403), Starts(&["signature expired", "signature not yet current"]),
         Fault, NextKey, "clock_wrong"), // S: our clock, not the key
     Row::new(Only(Bedrock), Is(403), Code(UNKNOWN_TO_AWS),
         Invalid(Key), NextKey, "invalid_key"), // V: AWS's list of common errors

@@ -56,6 +56,22 @@ async fn each_key_is_sent_to_its_own_deployment_with_one_header() {
 }
 
 #[tokio::test]
+async fn a_model_that_would_lead_elsewhere_in_a_path_is_not_known() {
+    let server = Server::start(|_| Reply::chat()).await;
+    let world = world(json!({ "azure": { "keys": [
+        { "key": key(1), "baseUrl": server.url(), "apiVersion": "2024-10-21" },
+    ] } }))
+    .await;
+    for model in ["azure,.", "azure,.."] {
+        let mut body = body(Api::Chat);
+        body["model"] = model.into();
+        let answer = world.post(Api::Chat.path()).json(&body).await;
+        Api::Chat.assert_error(&answer, 404, "unknown_model");
+    }
+    assert!(server.received().is_empty());
+}
+
+#[tokio::test]
 async fn a_token_of_entra_is_sent_as_a_bearer() {
     let server = Server::start(|_| Reply::chat()).await;
     let world = world(json!({ "azure": { "keys": [

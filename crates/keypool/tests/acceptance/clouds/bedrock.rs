@@ -86,6 +86,40 @@ fn framed(events: &[Value]) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn what_a_client_sends_makes_no_signature_a_wrong_one() {
+    let server = Server::start(|request| if_signed(request, Reply::messages)).await;
+    let world = world(bedrock(&[key(1, "us-east-1", &server)])).await;
+    let call = world.post(Api::Messages.path());
+    let call = call.header("x-amz-security-token", "client's own");
+    let call = call.header("x-amz-content-sha256", "0");
+    let call = call.header("content-type", "application/json;x=another");
+    call.json(&body()).await.assert_ok();
+    let sent = server.only();
+    assert_eq!(sent.header("x-amz-security-token"), "");
+    // One of them, and no second.
+    assert!(sent.header("content-type").starts_with("application/json"));
+}
+
+#[tokio::test]
+async fn a_session_token_that_the_provider_repeats_is_not_shown() {
+    let token = format!("{CANARY}+session/token");
+    let repeated = token.clone();
+    let server = Server::start(move |_| {
+        let message = format!("Signature expired; it was made of x-amz-security-token:{repeated}");
+        refusal(403, "InvalidSignatureException", &message)
+    })
+    .await;
+    let mut key = key(1, "us-east-1", &server);
+    key["sessionToken"] = token.into();
+    let world = world(bedrock(&[key])).await;
+    let answer = ask(&world).await;
+    assert_eq!(answer.status, 403, "{}", answer.text());
+    assert!(!answer.text().contains(CANARY), "{}", answer.text());
+    // Our clock was wrong, not the key.
+    assert_eq!(world.state(&id(1)).await, "healthy");
+}
+
+#[tokio::test]
 async fn a_request_is_signed_and_names_the_model_in_its_path() {
     let server = Server::start(|request| if_signed(request, Reply::messages)).await;
     let world = world(bedrock(&[key(1, "us-east-1", &server)])).await;
