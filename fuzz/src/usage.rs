@@ -36,7 +36,7 @@ fn assert_chargeable(usage: &Usage) {
         panic!("the request is a good one");
     };
     for provider in providers() {
-        let (input, output) = charge(provider, usage, &peek);
+        let (input, output) = charge(provider, usage, peek.max_output_tokens);
         assert!(input <= usage.total_input_tokens());
         let factor = if provider == ProviderKind::Bedrock {
             5
@@ -44,7 +44,12 @@ fn assert_chargeable(usage: &Usage) {
             1
         };
         assert!(output <= usage.output_tokens.max(300).saturating_mul(factor));
-        let (reserved_input, _) = reservation(provider, &peek, Endpoint::ChatCompletions);
+        let (reserved_input, _) = reservation(
+            provider,
+            Endpoint::ChatCompletions,
+            peek.input_tokens,
+            peek.max_output_tokens,
+        );
         assert_eq!(reserved_input, peek.input_tokens);
     }
 }

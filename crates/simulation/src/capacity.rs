@@ -8,7 +8,7 @@
 
 use fastrand::Rng;
 use keypool_sim::{Dimension, Limits};
-use keypool_wire::{Peek, Usage};
+use keypool_wire::Usage;
 
 use crate::scenario::{Arrivals, Scenario, Sessions};
 
@@ -47,8 +47,8 @@ pub struct Capacity {
 impl Capacity {
     /// What the quotas of a scenario allow its traffic.
     #[must_use]
-    pub fn of(scenario: &Scenario, template: &Peek) -> Self {
-        let cost = mean_cost(scenario, template);
+    pub fn of(scenario: &Scenario) -> Self {
+        let cost = mean_cost(scenario);
         let rate = scenario
             .quotas
             .iter()
@@ -78,13 +78,13 @@ fn allowed(limits: &Limits, cost: &MeanCost) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "tokens are far below 2^52")]
-fn mean_cost(scenario: &Scenario, template: &Peek) -> MeanCost {
+fn mean_cost(scenario: &Scenario) -> MeanCost {
     let traffic = &scenario.traffic;
     let mut rng = Rng::with_seed(scenario.seed ^ 0x00ca_9ac1);
     let mut sum = (0.0, 0.0);
     let mut count = 0_u32;
     let mut add = |usage: Usage, max: Option<u64>| {
-        let (input, output) = charged(scenario, template, &usage, max);
+        let (input, output) = charged(scenario, &usage, max);
         sum.0 += input as f64;
         sum.1 += output as f64;
         count += 1;
@@ -131,13 +131,6 @@ fn session_prompt(sessions: &Sessions, rng: &mut Rng) -> (u64, u64) {
 }
 
 /// Input and output tokens that one request is charged by the provider's rule.
-pub(crate) fn charged(
-    scenario: &Scenario,
-    template: &Peek,
-    usage: &Usage,
-    max_tokens: Option<u64>,
-) -> (u64, u64) {
-    let mut peek = template.clone();
-    peek.max_output_tokens = max_tokens;
-    keypool_wire::charge(scenario.provider.kind(), usage, &peek)
+pub(crate) fn charged(scenario: &Scenario, usage: &Usage, max_tokens: Option<u64>) -> (u64, u64) {
+    keypool_wire::charge(scenario.provider.kind(), usage, max_tokens)
 }

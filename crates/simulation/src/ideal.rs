@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use keypool_sim::{Algorithm, Dimension};
-use keypool_wire::{Peek, Usage};
+use keypool_wire::Usage;
 
 use crate::capacity::{Capacity, charged};
 use crate::report::Waits;
@@ -141,7 +141,7 @@ impl Meter {
 }
 
 /// The waits of a scenario's traffic before the pooled quota; nothing at overload, where they only grow.
-pub(crate) fn waits(scenario: &Scenario, template: &Peek, capacity: &Capacity) -> Waits {
+pub(crate) fn waits(scenario: &Scenario, capacity: &Capacity) -> Waits {
     let is_modest = match scenario.traffic.arrivals {
         Arrivals::Offered { factor, .. } => factor < 1.0,
         Arrivals::PerMinute { rate, .. } => rate < capacity.requests_per_minute,
@@ -172,7 +172,7 @@ pub(crate) fn waits(scenario: &Scenario, template: &Peek, capacity: &Capacity) -
             output_tokens: ask.output_tokens,
             ..Usage::default()
         };
-        let (input, output) = charged(scenario, template, &used, ask.max_tokens);
+        let (input, output) = charged(scenario, &used, ask.max_tokens);
         let cost = |dimension: Dimension| match dimension {
             Dimension::Requests | Dimension::RequestsPerDay => 1,
             Dimension::InputTokens => input,

@@ -9,7 +9,6 @@ use keypool_pool::{
 };
 use keypool_sim::model::Usage as SimUsage;
 use keypool_sim::{Counters, Dimension};
-use keypool_wire::Peek;
 
 use crate::capacity::{Capacity, charged};
 use crate::report::{KeyReport, QuotaReport, Report, Waits};
@@ -174,7 +173,6 @@ impl Tally {
         key: usize,
         status: Option<u16>,
         admitted: Option<(&SimUsage, Option<u64>)>,
-        template: &Peek,
     ) {
         self.limited_in_all += u64::from(status == Some(429));
         if !self.counts(now) {
@@ -199,7 +197,7 @@ impl Tally {
                 cache_read_tokens: used.cache_read,
                 cache_write_tokens: used.cache_write,
             };
-            let (input, output) = charged(&self.scenario, template, &usage, max_tokens);
+            let (input, output) = charged(&self.scenario, &usage, max_tokens);
             consumed.requests += 1;
             consumed.input += input;
             if at_admission {

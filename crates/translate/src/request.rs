@@ -24,6 +24,8 @@ pub struct Translated {
     pub body: Vec<u8>,
     /// What could not be carried.
     pub losses: Losses,
+    /// The most tokens of output that the body asks for, which need not be what the client asked for.
+    pub max_output_tokens: Option<u64>,
 }
 
 impl<'a> ClientRequest<'a> {
@@ -79,6 +81,16 @@ impl<'a> ClientRequest<'a> {
             Api::GenerateContent => gemini::write_request,
         };
         write(&self.request, target, &mut losses, &mut body);
-        Ok(Translated { body, losses })
+        let max_output_tokens = match target.api {
+            Api::Messages => Some(messages::max_tokens(&self.request, target)),
+            Api::ChatCompletions | Api::Responses | Api::GenerateContent => {
+                target.output_tokens(self.request.max_output_tokens)
+            }
+        };
+        Ok(Translated {
+            body,
+            losses,
+            max_output_tokens,
+        })
     }
 }

@@ -11,7 +11,6 @@
 
 use crate::dialect::Endpoint;
 use crate::limits::OUTPUT_RESERVATION_TOKENS;
-use crate::peek::Peek;
 use crate::provider::ProviderKind;
 use crate::rules::{OutputRule, quota_rules};
 use crate::usage::Usage;
@@ -20,10 +19,15 @@ use crate::usage::Usage;
 /// the safe side is taken for all, as names of deployments do not tell.
 const BURNDOWN: u64 = 5;
 
-/// The (input, output) tokens to set aside on a key's meters before a request is sent.
+/// The (input, output) tokens to set aside on a key's meters before a request with so much input is sent, whose
+/// answer may have so many tokens at most.
 #[must_use]
-pub fn reservation(provider: ProviderKind, peek: &Peek, endpoint: Endpoint) -> (u64, u64) {
-    let input = peek.input_tokens;
+pub fn reservation(
+    provider: ProviderKind,
+    endpoint: Endpoint,
+    input: u64,
+    max_output_tokens: Option<u64>,
+) -> (u64, u64) {
     match endpoint {
         // Has a limit of its own, on requests.
         Endpoint::CountTokens | Endpoint::CountContentTokens => return (0, 0),
@@ -35,7 +39,7 @@ pub fn reservation(provider: ProviderKind, peek: &Peek, endpoint: Endpoint) -> (
         | Endpoint::Responses
         | Endpoint::GenerateContent => {}
     }
-    let output = match (quota_rules(provider).output, peek.max_output_tokens) {
+    let output = match (quota_rules(provider).output, max_output_tokens) {
         (OutputRule::Free, _) => 0,
         (OutputRule::MaxTokensOrPrompt, Some(max)) => max.saturating_sub(input),
         (OutputRule::Burned, Some(max)) => max,
@@ -53,14 +57,14 @@ pub fn reservation(provider: ProviderKind, peek: &Peek, endpoint: Endpoint) -> (
 /// real size of the prompt in place of their estimate of it. Without `max_tokens` in the request
 /// their rule is not documented; then the real output is charged, which is the safe side.
 #[must_use]
-pub fn charge(provider: ProviderKind, usage: &Usage, peek: &Peek) -> (u64, u64) {
+pub fn charge(provider: ProviderKind, usage: &Usage, max_output_tokens: Option<u64>) -> (u64, u64) {
     let rules = quota_rules(provider);
     let input = if rules.cache_reads_free {
         usage.input_tokens.saturating_add(usage.cache_write_tokens)
     } else {
         usage.total_input_tokens()
     };
-    let output = match (rules.output, peek.max_output_tokens) {
+    let output = match (rules.output, max_output_tokens) {
         (OutputRule::Free, _) => 0,
         (OutputRule::MaxTokensOrPrompt, Some(max)) => max.saturating_sub(input),
         (OutputRule::Burned, _) => usage.output_tokens.saturating_mul(BURNDOWN),
@@ -76,9 +80,9 @@ pub fn charge(provider: ProviderKind, usage: &Usage, peek: &Peek) -> (u64, u64) 
 /// answer comes to, which nobody sees any more: at most that of `max_tokens`, which is taken for it, or what is set
 /// aside where the request has none.
 #[must_use]
-pub fn output_owed_when_given_up(provider: ProviderKind, peek: &Peek) -> u64 {
+pub fn output_owed_when_given_up(provider: ProviderKind, max_output_tokens: Option<u64>) -> u64 {
     let rules = quota_rules(provider);
-    let most = peek.max_output_tokens.unwrap_or(OUTPUT_RESERVATION_TOKENS);
+    let most = max_output_tokens.unwrap_or(OUTPUT_RESERVATION_TOKENS);
     match rules.output {
         OutputRule::Written if rules.runs_on => most,
         OutputRule::Burned if rules.runs_on => most.saturating_mul(BURNDOWN),

@@ -154,7 +154,7 @@ impl<'a> Journey<'a> {
         }
         match served {
             Some(response) => (response, self.trail),
-            None => self.give_up(targets),
+            None => self.give_up(&stages),
         }
     }
 
@@ -178,7 +178,7 @@ impl<'a> Journey<'a> {
     /// Where something can be tried still, and there will be room first.
     fn first_with_room<'s, 't>(&self, stages: &'s mut [Stage<'t>]) -> Option<&'s mut Stage<'t>> {
         let open = stages.iter_mut().filter(|stage| !stage.over);
-        let rooms = open.filter_map(|stage| Some((self.room_at(stage.target)?, stage)));
+        let rooms = open.filter_map(|stage| Some((self.room_at(stage)?, stage)));
         rooms.min_by_key(|&(at, _)| at).map(|(_, stage)| stage)
     }
 
@@ -291,7 +291,7 @@ impl<'a> Journey<'a> {
     ) -> Result<Settlement, NotAdmitted> {
         let target = stage.target;
         let provider = &target.provider;
-        let demand = self.demand(target, Some(&stage.course), self.wait(patience));
+        let demand = self.demand(stage, Some(&stage.course), self.wait(patience));
         let lease = match provider.pool.request(&demand) {
             Admitted::Granted(lease) => lease,
             Admitted::Refused(refusal) => return Err(NotAdmitted::Refused(refusal)),
@@ -332,20 +332,36 @@ impl<'a> Journey<'a> {
             key,
             self.request.facts.clone(),
             target.endpoint,
+            self.max_output_tokens(stage),
             self.means.core.time.now(),
             passed,
         ))
     }
 
+    /// The most tokens of output that the target is asked for.
+    fn max_output_tokens(&self, stage: &Stage<'_>) -> Option<u64> {
+        let peek = &self.request.facts.peek;
+        let outbound = stage.outbound.as_ref();
+        outbound.map_or(peek.max_output_tokens, |outbound| {
+            outbound.max_output_tokens
+        })
+    }
+
     fn demand<'d>(
         &'d self,
-        target: &'d Target,
+        stage: &'d Stage<'_>,
         course: Option<&'d Course>,
         wait: Option<Wait>,
     ) -> Demand<'d> {
+        let target = stage.target;
         let kind = target.provider.settings().kind;
         let RequestFacts { endpoint, peek, .. } = &*self.request.facts;
-        let (input_tokens, output_tokens) = keypool_wire::reservation(kind, peek, *endpoint);
+        let (input_tokens, output_tokens) = keypool_wire::reservation(
+            kind,
+            *endpoint,
+            peek.input_tokens,
+            self.max_output_tokens(stage),
+        );
         Demand {
             model: &target.model,
             model_class: Some(model_class(kind, *endpoint, &target.model)),
@@ -455,23 +471,23 @@ impl<'a> Journey<'a> {
     }
 
     /// Nothing cured it: the most useful thing to say to the client.
-    fn give_up(self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
+    fn give_up(self, stages: &[Stage<'_>]) -> (Response<AnswerBody>, Trail) {
         let facts = self.request.facts.clone();
-        let (response, trail) = self.last_word(targets);
-        if let Some(target) = targets.last() {
-            trace_unserved(&facts, &trail, target, &response);
+        let (response, trail) = self.last_word(stages);
+        if let Some(stage) = stages.last() {
+            trace_unserved(&facts, &trail, stage.target, &response);
         }
         (response, trail)
     }
 
-    fn last_word(mut self, targets: &[Target]) -> (Response<AnswerBody>, Trail) {
+    fn last_word(mut self, stages: &[Stage<'_>]) -> (Response<AnswerBody>, Trail) {
         let dialect = self.request.facts.endpoint.dialect();
         let was_dismissed = |(_, refusal): &(_, Refusal)| refusal.reason == RefusalReason::NoRoom;
         if self.means.core.is_draining() && self.last_refusal.as_ref().is_some_and(was_dismissed) {
             // Its time in the queue was cut short.
             return (stopping(dialect), self.trail);
         }
-        let room_in = self.room_in(targets);
+        let room_in = self.room_in(stages);
         let response = match self.last_failure.take() {
             Some(failure) => match failure.kind {
                 FailureKind::Quota => no_room(dialect, room_in),
@@ -511,24 +527,21 @@ impl<'a> Journey<'a> {
 
     /// How long until some key of the targets has room for this request, if it ever will. The keys
     /// that were tried count again.
-    fn room_in(&self, targets: &[Target]) -> Option<Duration> {
+    fn room_in(&self, stages: &[Stage<'_>]) -> Option<Duration> {
         let now = self.means.core.time.now();
         let at = match &self.last_refusal {
-            Some((_, refusal)) if refusal.reason == RefusalReason::NoRoom && targets.len() == 1 => {
+            Some((_, refusal)) if refusal.reason == RefusalReason::NoRoom && stages.len() == 1 => {
                 room_at(refusal)
             }
-            _ => targets
-                .iter()
-                .filter_map(|target| self.room_at(target))
-                .min(),
+            _ => stages.iter().filter_map(|stage| self.room_at(stage)).min(),
         };
         at.map(|at| at.saturating_duration_since(now))
     }
 
     /// When a target has room for this request, if it ever will. The keys that were tried count again.
-    fn room_at(&self, target: &Target) -> Option<Timestamp> {
-        let demand = self.demand(target, None, None);
-        let pool = &target.provider.pool;
+    fn room_at(&self, stage: &Stage<'_>) -> Option<Timestamp> {
+        let demand = self.demand(stage, None, None);
+        let pool = &stage.target.provider.pool;
         match pool.with(|pool, now| pool.explain(now, &demand)).refusal {
             None => Some(self.means.core.time.now()),
             Some(refusal) => room_at(&refusal),

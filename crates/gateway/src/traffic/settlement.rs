@@ -29,6 +29,8 @@ pub(crate) struct Settlement {
     pub request: Arc<RequestFacts>,
     /// What the provider is asked for: the client's endpoint, or its counterpart in the provider's API.
     pub endpoint: Endpoint,
+    /// The most tokens of output that it is asked for.
+    max_output_tokens: Option<u64>,
     /// When the attempt began.
     pub started: Timestamp,
     /// What the request went through before, and what is being answered.
@@ -95,6 +97,7 @@ impl Settlement {
         key: Arc<UpstreamKey>,
         request: Arc<RequestFacts>,
         endpoint: Endpoint,
+        max_output_tokens: Option<u64>,
         started: Timestamp,
         passed: Passed,
     ) -> Self {
@@ -104,6 +107,7 @@ impl Settlement {
             key,
             request,
             endpoint,
+            max_output_tokens,
             started,
             passed,
             seen: None,
@@ -187,9 +191,10 @@ impl Settlement {
             // Free: the tokens of its answer were counted, not used.
             return (Charge::RequestOnly, Used::default());
         }
-        let (kind, peek) = (self.provider.settings().kind, &self.request.peek);
+        let kind = self.provider.settings().kind;
+        let max_output_tokens = self.max_output_tokens;
         let owed = if gives_up(verdict) {
-            keypool_wire::output_owed_when_given_up(kind, peek)
+            keypool_wire::output_owed_when_given_up(kind, max_output_tokens)
         } else {
             0
         };
@@ -205,7 +210,8 @@ impl Settlement {
             };
             return (charge, Used::default());
         };
-        let (input_tokens, output_tokens) = keypool_wire::charge(kind, &tally.usage, peek);
+        let (input_tokens, output_tokens) =
+            keypool_wire::charge(kind, &tally.usage, max_output_tokens);
         let estimated = tally.is_estimated();
         let charge = if estimated || owed > output_tokens {
             Charge::Estimated {

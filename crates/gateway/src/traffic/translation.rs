@@ -68,6 +68,8 @@ pub(super) struct Outbound {
     pub body: Bytes,
     /// Whether the usage chunk was asked for on the client's behalf, and has to be taken out.
     pub usage_injected: bool,
+    /// The most tokens of output that the body asks for.
+    pub max_output_tokens: Option<u64>,
     /// How the answer comes back, if the target speaks another API.
     pub translation: Option<Arc<Translation>>,
 }
@@ -185,6 +187,7 @@ impl Outbound {
             endpoint: target.endpoint,
             body: translated.body.into(),
             usage_injected: false,
+            max_output_tokens: translated.max_output_tokens,
             translation: Some(Arc::new(Translation {
                 way,
                 model: target.model.clone(),
@@ -219,6 +222,7 @@ impl Outbound {
             endpoint,
             body,
             usage_injected,
+            max_output_tokens: peek.max_output_tokens,
             translation: None,
         }
     }

@@ -10,7 +10,7 @@ use keypool_pool::{
     Admission, Charge, Course, Demand, ErrorNote, Failed, FaultKind, KeyId, Lease, Next, Outcome,
     Refusal, RefusalReason, Suspicion, Timestamp, Turn, Usage, Verdict, Wait, WaiterId,
 };
-use keypool_wire::{Judgement, Peek};
+use keypool_wire::Judgement;
 
 use super::{Attempt, Close, Engine, Event, Request};
 use crate::report::BROKEN_OFF;
@@ -53,20 +53,18 @@ impl OwnDemand<'_> {
 }
 
 /// What a request asks of the pool.
-pub(super) fn demand<'a>(
-    scenario: &Scenario,
-    request: &'a Request,
-    template: &Peek,
-) -> OwnDemand<'a> {
+pub(super) fn demand<'a>(scenario: &Scenario, request: &'a Request) -> OwnDemand<'a> {
     let kind = scenario.provider.kind();
     let ask = &request.ask;
-    let mut peek = template.clone();
-    peek.input_tokens = ask.estimate;
-    peek.max_output_tokens = ask.max_tokens;
     OwnDemand {
         model: &ask.model,
         class: keypool_wire::model_class(kind, &ask.model),
-        tokens: keypool_wire::reservation(kind, &peek, scenario.provider.wire_endpoint()),
+        tokens: keypool_wire::reservation(
+            kind,
+            scenario.provider.wire_endpoint(),
+            ask.estimate,
+            ask.max_tokens,
+        ),
         excluded: request.course.tried(),
         is_retry: request.course.is_retry(),
         session: ask.session,
@@ -122,7 +120,7 @@ impl Engine<'_> {
         }
         request.waiting_since = self.now;
         let request = &*request;
-        let demand = demand(self.scenario, request, &self.template);
+        let demand = demand(self.scenario, request);
         match self.pool.handle_request(self.now, &demand.view()) {
             Admission::Granted(lease) => self.granted(id, lease),
             Admission::Queued(waiter) => {
@@ -283,7 +281,7 @@ impl Engine<'_> {
             .get(&id)
             .and_then(|request| request.ask.max_tokens);
         let (input_tokens, output_tokens) =
-            crate::capacity::charged(self.scenario, &self.template, used, max_tokens);
+            crate::capacity::charged(self.scenario, used, max_tokens);
         let outcome = Outcome {
             usage: Usage {
                 input_tokens: used.input_tokens,

@@ -18,7 +18,6 @@ use fastrand::Rng;
 use keypool_pool::{Course, Lease, Output, Pool, ProbeResult, Timestamp, Verdict, WaiterId};
 use keypool_sim::model::{Header, Model, Reply, Ticket};
 use keypool_sim::{Endpoint, SimTime};
-use keypool_wire::Peek;
 
 use crate::capacity::Capacity;
 use crate::invariants::Watch;
@@ -113,7 +112,6 @@ struct Engine<'a> {
     pool: Pool,
     model: Model,
     source: Source<'a>,
-    template: Peek,
     rng: Rng,
     now: Timestamp,
     heap: BinaryHeap<Reverse<(u64, u64, Event)>>,
@@ -138,8 +136,7 @@ struct Engine<'a> {
 #[must_use]
 pub fn run(scenario: &Scenario) -> Report {
     let watch = Watch::new(scenario);
-    let template = template(scenario);
-    let capacity = Capacity::of(scenario, &template);
+    let capacity = Capacity::of(scenario);
     let now = Timestamp::from_unix_micros(START_US);
     let pool = match Pool::new(now, world::pool(scenario)) {
         Ok(pool) => pool,
@@ -156,7 +153,6 @@ pub fn run(scenario: &Scenario) -> Report {
         pool,
         model,
         source,
-        template,
         rng: Rng::with_seed(scenario.seed ^ 0x6e65_7477),
         now,
         heap: BinaryHeap::new(),
@@ -171,18 +167,9 @@ pub fn run(scenario: &Scenario) -> Report {
         watch,
     };
     engine.run_to_the_end();
-    let ideal = ideal::waits(scenario, &engine.template, &capacity);
+    let ideal = ideal::waits(scenario, &capacity);
     let (tally, model) = (engine.tally, &engine.model);
     tally.report(scenario, &capacity, offered, ideal, &model.counters())
-}
-
-/// A look at a body of the right shape, whose numbers are put in later.
-fn template(scenario: &Scenario) -> Peek {
-    let body = br#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"hi"}]}"#;
-    match keypool_wire::peek(scenario.provider.wire_endpoint(), body) {
-        Ok(peek) => peek,
-        Err(error) => panic!("the template's body is a good one: {error}"),
-    }
 }
 
 const fn sim_time(now: Timestamp) -> SimTime {
@@ -315,7 +302,7 @@ impl Engine<'_> {
             if request.ask.session.is_some() && self.scenario.pool.affinity {
                 return;
             }
-            let demand = gateway::demand(self.scenario, request, &self.template);
+            let demand = gateway::demand(self.scenario, request);
             if self
                 .pool
                 .explain(self.now, &demand.view())

@@ -62,7 +62,6 @@ impl Engine<'_> {
             attempt.key,
             verdict.reply.status(),
             verdict.grant().map(|grant| (&grant.usage, ask.max_tokens)),
-            &self.template,
         );
         let wait = verdict.wait;
         attempt.ticket = verdict.ticket;

@@ -114,7 +114,11 @@ impl<'a> EmbeddingRequest<'a> {
                 });
             }
         }
-        Ok(Translated { body, losses })
+        Ok(Translated {
+            body,
+            losses,
+            max_output_tokens: None,
+        })
     }
 }
 

@@ -12,4 +12,4 @@ pub(crate) use answer::{read_answer, write_answer};
 pub(crate) use read::read_request;
 pub(crate) use stream_read::StreamReader;
 pub(crate) use stream_write::StreamWriter;
-pub(crate) use write::write_request;
+pub(crate) use write::{max_tokens, write_request};

@@ -54,7 +54,7 @@ pub(crate) fn write_request(
 }
 
 /// The API demands a figure. One that we choose leaves room for the thinking beside the answer.
-fn max_tokens(request: &Request<'_>, target: &Target<'_>) -> u64 {
+pub(crate) fn max_tokens(request: &Request<'_>, target: &Target<'_>) -> u64 {
     let wish = request.max_output_tokens.unwrap_or_else(|| {
         let budget = request
             .reasoning

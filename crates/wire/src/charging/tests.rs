@@ -1,15 +1,5 @@
 use super::*;
 use crate::dialect::Dialect;
-use crate::peek::peek;
-
-fn request(input_bytes: usize, max_tokens: Option<u64>) -> Peek {
-    let max = max_tokens.map_or(String::new(), |max| format!(r#","max_tokens":{max}"#));
-    let body = format!(
-        r#"{{"model":"m","messages":[{{"content":"{}"}}]{max}}}"#,
-        "x".repeat(input_bytes)
-    );
-    peek(Endpoint::ChatCompletions, body.as_bytes()).unwrap()
-}
 
 const USAGE: Usage = Usage {
     input_tokens: 200,
@@ -21,81 +11,87 @@ const USAGE: Usage = Usage {
 #[test]
 fn anthropic_reserves_a_modest_output_and_charges_the_real_one_without_cache_reads() {
     let kind = ProviderKind::Anthropic;
-    let seen = request(3300, Some(64_000));
+    let seen = Some(64_000);
     assert_eq!(
-        reservation(kind, &seen, Endpoint::Messages),
+        reservation(kind, Endpoint::Messages, 1000, seen),
         (1000, OUTPUT_RESERVATION_TOKENS)
     );
-    let seen = request(3300, Some(16));
-    assert_eq!(reservation(kind, &seen, Endpoint::Messages), (1000, 16));
-    assert_eq!(charge(kind, &USAGE, &seen), (1000, 30));
+    let seen = Some(16);
+    assert_eq!(
+        reservation(kind, Endpoint::Messages, 1000, seen),
+        (1000, 16)
+    );
+    assert_eq!(charge(kind, &USAGE, seen), (1000, 30));
 }
 
 #[test]
 fn openai_reserves_and_charges_the_larger_of_max_tokens_and_the_prompt() {
     for kind in [ProviderKind::OpenAi, ProviderKind::Azure] {
-        let seen = request(3300, Some(8_000));
-        let (input, output) = reservation(kind, &seen, Endpoint::ChatCompletions);
+        let seen = Some(8_000);
+        let (input, output) = reservation(kind, Endpoint::ChatCompletions, 1000, seen);
         assert_eq!((input, input + output), (1000, 8_000));
-        let (input, output) = charge(kind, &USAGE, &seen);
+        let (input, output) = charge(kind, &USAGE, seen);
         assert_eq!((input, input + output), (6000, 8_000), "not given back");
 
-        let seen = request(3300, Some(500));
-        assert_eq!(reservation(kind, &seen, Endpoint::Responses), (1000, 0));
-        assert_eq!(charge(kind, &USAGE, &seen), (6000, 0));
+        let seen = Some(500);
+        assert_eq!(
+            reservation(kind, Endpoint::Responses, 1000, seen),
+            (1000, 0)
+        );
+        assert_eq!(charge(kind, &USAGE, seen), (6000, 0));
     }
 }
 
 #[test]
 fn openai_without_max_tokens_is_charged_what_it_wrote() {
-    let seen = request(3300, None);
+    let seen = None;
     let kind = ProviderKind::OpenAi;
     assert_eq!(
-        reservation(kind, &seen, Endpoint::ChatCompletions),
+        reservation(kind, Endpoint::ChatCompletions, 1000, seen),
         (1000, OUTPUT_RESERVATION_TOKENS)
     );
-    assert_eq!(charge(kind, &USAGE, &seen), (6000, 30));
+    assert_eq!(charge(kind, &USAGE, seen), (6000, 30));
 }
 
 #[test]
 fn gemini_counts_input_only() {
-    let seen = request(3300, Some(500));
+    let seen = Some(500);
     assert_eq!(
-        reservation(ProviderKind::Gemini, &seen, Endpoint::ChatCompletions),
+        reservation(ProviderKind::Gemini, Endpoint::ChatCompletions, 1000, seen),
         (1000, 0)
     );
-    assert_eq!(charge(ProviderKind::Gemini, &USAGE, &seen), (6000, 0));
+    assert_eq!(charge(ProviderKind::Gemini, &USAGE, seen), (6000, 0));
 }
 
 #[test]
 fn others_count_input_and_output_and_groq_forgives_cache_reads() {
-    let seen = request(3300, Some(500));
+    let seen = Some(500);
     for kind in [
         ProviderKind::Mistral,
         ProviderKind::Generic(Dialect::OpenAi),
     ] {
         assert_eq!(
-            reservation(kind, &seen, Endpoint::ChatCompletions),
+            reservation(kind, Endpoint::ChatCompletions, 1000, seen),
             (1000, 500)
         );
-        assert_eq!(charge(kind, &USAGE, &seen), (6000, 30));
+        assert_eq!(charge(kind, &USAGE, seen), (6000, 30));
     }
-    assert_eq!(charge(ProviderKind::Groq, &USAGE, &seen), (1000, 30));
+    assert_eq!(charge(ProviderKind::Groq, &USAGE, seen), (1000, 30));
 }
 
 #[test]
 fn an_answer_that_is_given_up_is_charged_in_full_by_those_who_run_on() {
-    let (bounded, unbounded) = (request(3300, Some(500)), request(3300, None));
+    let (bounded, unbounded) = (Some(500), None);
     for kind in [ProviderKind::Groq, ProviderKind::Mistral] {
-        assert_eq!(output_owed_when_given_up(kind, &bounded), 500);
+        assert_eq!(output_owed_when_given_up(kind, bounded), 500);
         assert_eq!(
-            output_owed_when_given_up(kind, &unbounded),
+            output_owed_when_given_up(kind, unbounded),
             OUTPUT_RESERVATION_TOKENS
         );
     }
     // Each token counts up to five times there.
     assert_eq!(
-        output_owed_when_given_up(ProviderKind::Bedrock, &bounded),
+        output_owed_when_given_up(ProviderKind::Bedrock, bounded),
         2500
     );
     for kind in [
@@ -106,18 +102,21 @@ fn an_answer_that_is_given_up_is_charged_in_full_by_those_who_run_on() {
         ProviderKind::DeepSeek,
         ProviderKind::Generic(Dialect::OpenAi),
     ] {
-        assert_eq!(output_owed_when_given_up(kind, &bounded), 0, "{kind:?}");
+        assert_eq!(output_owed_when_given_up(kind, bounded), 0, "{kind:?}");
     }
 }
 
 #[test]
 fn embeddings_reserve_input_only_and_counting_tokens_reserves_none() {
-    let seen = request(3300, Some(500));
+    let seen = Some(500);
     for kind in [ProviderKind::OpenAi, ProviderKind::Mistral] {
-        assert_eq!(reservation(kind, &seen, Endpoint::Embeddings), (1000, 0));
+        assert_eq!(
+            reservation(kind, Endpoint::Embeddings, 1000, seen),
+            (1000, 0)
+        );
     }
     assert_eq!(
-        reservation(ProviderKind::Anthropic, &seen, Endpoint::CountTokens),
+        reservation(ProviderKind::Anthropic, Endpoint::CountTokens, 1000, seen),
         (0, 0)
     );
 }

@@ -85,3 +85,24 @@ async fn what_is_no_request_is_refused_and_not_estimated() {
         Api::Messages.assert_error(&answer, 400, code);
     }
 }
+
+#[tokio::test]
+async fn what_is_set_aside_is_what_the_provider_is_asked_for() {
+    // It charges the most that an answer may have.
+    let openai = "/ApiKeyPool/providers/openai";
+    let world = Setup::openai(1)
+        .set(&format!("{openai}/maxOutputTokens"), 1000)
+        .set(
+            &format!("{openai}/keys/0/rateLimit"),
+            json!({ "tokensPerMinute": 5000 }),
+        )
+        .start()
+        .await;
+    let mut body = Api::Messages.body();
+    body["model"] = "openai,gpt-4o-mini".into();
+    body["max_tokens"] = 64_000.into();
+    // Would not fit into any minute of the key's, as the client put it.
+    world.send(Api::Messages, &body).await.assert_ok();
+    let sent: Value = serde_json::from_slice(&world.received()[0].body).unwrap();
+    assert_eq!(sent["max_completion_tokens"], 1000, "{sent}");
+}
