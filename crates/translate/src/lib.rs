@@ -45,4 +45,5 @@ pub use error::Failure;
 pub use foreign::without_foreign_state;
 pub use losses::{Fate, Loss, Losses, Refusal};
 pub use request::{ClientRequest, Translated};
+pub use seal::carries_foreign_state;
 pub use stream::StreamTranslator;

@@ -146,7 +146,8 @@ impl<'a> Seal<'a> {
 }
 
 /// Whether a body may carry state that another API made: whether the mark is anywhere in it.
-pub(crate) fn carries_foreign_state(body: &[u8]) -> bool {
+#[must_use]
+pub fn carries_foreign_state(body: &[u8]) -> bool {
     let holds = |mark: &str| memchr::memmem::find(body, mark.as_bytes()).is_some();
     holds(MARK) || holds(MARK_BASE64)
 }

@@ -321,6 +321,7 @@ impl<'a> Journey<'a> {
         stage.course.attempting(&lease);
         let traced = self.request.facts.trace.is_some();
         let passed = Passed {
+            max_output_tokens: self.max_output_tokens(stage),
             model: traced.then(|| target.model.as_str().into()),
             attempt: self.trail.attempts + 1,
             queued: self.trail.queued,
@@ -332,7 +333,6 @@ impl<'a> Journey<'a> {
             key,
             self.request.facts.clone(),
             target.endpoint,
-            self.max_output_tokens(stage),
             self.means.core.time.now(),
             passed,
         ))
@@ -371,7 +371,10 @@ impl<'a> Journey<'a> {
             excluded: course.map_or(&[], Course::tried),
             is_retry: course.is_some_and(Course::is_retry),
             session: self.request.session,
-            state: &peek.state_ids,
+            state: stage
+                .outbound
+                .as_ref()
+                .map_or(&peek.state_ids, |it| &it.state_ids),
             wait,
         }
     }

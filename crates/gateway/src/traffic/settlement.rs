@@ -29,8 +29,6 @@ pub(crate) struct Settlement {
     pub request: Arc<RequestFacts>,
     /// What the provider is asked for: the client's endpoint, or its counterpart in the provider's API.
     pub endpoint: Endpoint,
-    /// The most tokens of output that it is asked for.
-    max_output_tokens: Option<u64>,
     /// When the attempt began.
     pub started: Timestamp,
     /// What the request went through before, and what is being answered.
@@ -39,9 +37,11 @@ pub(crate) struct Settlement {
     seen: Option<UsageTally>,
 }
 
-/// What a request went through before an attempt.
+/// What a request went through before an attempt, and came to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Passed {
+    /// The most tokens of output that the provider is asked for.
+    pub max_output_tokens: Option<u64>,
     /// The model, as the provider names it; known only where a trace is recorded.
     pub model: Option<Box<str>>,
     /// Which attempt it is, the first being 1.
@@ -97,7 +97,6 @@ impl Settlement {
         key: Arc<UpstreamKey>,
         request: Arc<RequestFacts>,
         endpoint: Endpoint,
-        max_output_tokens: Option<u64>,
         started: Timestamp,
         passed: Passed,
     ) -> Self {
@@ -107,7 +106,6 @@ impl Settlement {
             key,
             request,
             endpoint,
-            max_output_tokens,
             started,
             passed,
             seen: None,
@@ -192,7 +190,7 @@ impl Settlement {
             return (Charge::RequestOnly, Used::default());
         }
         let kind = self.provider.settings().kind;
-        let max_output_tokens = self.max_output_tokens;
+        let max_output_tokens = self.passed.max_output_tokens;
         let owed = if gives_up(verdict) {
             keypool_wire::output_owed_when_given_up(kind, max_output_tokens)
         } else {

@@ -12,10 +12,11 @@ use keypool_pool::Timestamp;
 use keypool_translate::{
     AnthropicVersion, Api, ChatFlavour, ClientRequest as ReadRequest, EmbeddingApi,
     EmbeddingRequest, EmbeddingSettings, Failure as ForeignFailure, Refusal, Settings,
-    StreamTranslator, Target as WrittenFor, Translated, VectorEncoding, translate_answer,
-    translate_embeddings, without_foreign_state,
+    StreamTranslator, Target as WrittenFor, Translated, VectorEncoding, carries_foreign_state,
+    translate_answer, translate_embeddings, without_foreign_state,
 };
 use keypool_wire::{Dialect, Endpoint, OwnError, Peek, ProviderKind};
+use smallvec::SmallVec;
 
 use crate::routing::Target;
 use crate::traffic::attempt::{takes_stream_options, wants_usage};
@@ -70,6 +71,8 @@ pub(super) struct Outbound {
     pub usage_injected: bool,
     /// The most tokens of output that the body asks for.
     pub max_output_tokens: Option<u64>,
+    /// The state of the provider's accounts that the body carries. In the client's API it is behind marks.
+    pub state_ids: SmallVec<[u64; 4]>,
     /// How the answer comes back, if the target speaks another API.
     pub translation: Option<Arc<Translation>>,
 }
@@ -157,7 +160,12 @@ impl Outbound {
             stream_usage: request.wants_stream_usage(),
         });
         let names = [client_s.name(), provider_s.name()];
-        Ok(Self::written(translated, way, names, target))
+        let mut written = Self::written(translated, way, names, target);
+        if carries_foreign_state(body) {
+            let peek = keypool_wire::peek(target.endpoint, &written.body);
+            written.state_ids = peek.map(|peek| peek.state_ids).unwrap_or_default();
+        }
+        Ok(written)
     }
 
     fn vectors(
@@ -188,6 +196,7 @@ impl Outbound {
             body: translated.body.into(),
             usage_injected: false,
             max_output_tokens: translated.max_output_tokens,
+            state_ids: SmallVec::new(),
             translation: Some(Arc::new(Translation {
                 way,
                 model: target.model.clone(),
@@ -223,6 +232,7 @@ impl Outbound {
             body,
             usage_injected,
             max_output_tokens: peek.max_output_tokens,
+            state_ids: peek.state_ids.clone(),
             translation: None,
         }
     }

@@ -330,6 +330,30 @@ async fn sealed_thinking_goes_back_to_the_account_that_made_it() {
 
 // acceptance 73
 #[tokio::test]
+async fn sealed_thinking_goes_back_to_its_account_from_clients_of_another_api_too() {
+    let world = thinking(Setup::both(3)).await;
+    let model = format!("anthropic,{}", Api::Messages.model());
+    let question = json!({ "role": "user", "content": "Hello" });
+    let body = json!({ "model": model, "input": [question] });
+    let first = world.post(Api::Responses.path()).json(&body).await;
+    first.assert_ok();
+    let output = first.json()["output"].as_array().unwrap().clone();
+    let sealed = |item: &Value| item["encrypted_content"].is_string();
+    assert!(output.iter().any(sealed), "{output:?}");
+    let input: Vec<Value> = std::iter::once(question.clone())
+        .chain(output)
+        .chain([question])
+        .collect();
+    let body = json!({ "model": model, "input": input });
+    for _ in 0..4 {
+        let next = world.post(Api::Responses.path()).json(&body).await;
+        next.assert_ok();
+        assert_eq!(next.key(), first.key());
+    }
+}
+
+// acceptance 73
+#[tokio::test]
 async fn a_stored_answer_is_asked_of_the_account_that_stored_it() {
     let world = Setup::openai(3).strategy("round-robin").start().await;
     for _ in 0..3 {
