@@ -71,7 +71,8 @@ async fn the_provider_gets_its_own_key_in_one_place_wherever_the_client_puts_its
         world.sim.sim().reset();
         let method = format!("generateContent{query}");
         let call = ask(&world, MODEL, &method).header(name, value);
-        call.header("x-goog-user-project", "p").await.assert_ok();
+        let call = call.header("x-goog-user-project", "the client's");
+        call.header("x-server-timeout", "60").await.assert_ok();
         let [received] = world.received().try_into().unwrap();
         let auth = ["x-api-key", "authorization", "x-goog-api-key"];
         let sent: Vec<_> = received
@@ -82,7 +83,9 @@ async fn the_provider_gets_its_own_key_in_one_place_wherever_the_client_puts_its
         let own = ("x-goog-api-key".to_owned(), gemini_key(1));
         assert_eq!(sent, [&own], "{name}");
         assert!(!received.path_and_query.contains("client-secret"));
-        assert_eq!(received.header("x-goog-user-project"), Some("p"));
+        // Which project is charged is the pool's to say, as the key is.
+        assert_eq!(received.header("x-goog-user-project"), None);
+        assert_eq!(received.header("x-server-timeout"), Some("60"));
     }
 }
 
