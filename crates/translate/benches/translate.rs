@@ -8,6 +8,10 @@ use divan::{Bencher, black_box};
 use keypool_translate::{Api, ClientRequest, Settings, StreamTranslator, Target};
 use serde_json::{Value, json};
 
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }

@@ -14,6 +14,6 @@ pub(crate) use read::{read_arguments, read_choice_word, read_effort, read_reques
 pub(crate) use stream_read::StreamReader;
 pub(crate) use stream_write::StreamWriter;
 pub(crate) use write::{
-    USER_BYTES_MAX, choice_word, media_of, parameters, result_text, titled, write_request,
-    write_url,
+    USER_BYTES_MAX, choice_word, joined_text, media_of, parameters, result_text, titled,
+    write_request, write_url,
 };

@@ -1,6 +1,6 @@
 //! Writing a request for an upstream.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
 use crate::api::{ChatFlavour, Target};
 use crate::ir::{
@@ -153,7 +153,7 @@ fn write_user(parts: &[Part<'_>], messages: &mut Array<'_>) {
                 message
                     .put("role", "tool")
                     .put("tool_call_id", &result.id)
-                    .put("content", result_text(result));
+                    .put("content", &*result_text(result));
             });
             rest.extend(media_of(result));
         }
@@ -173,24 +173,27 @@ fn write_user(parts: &[Part<'_>], messages: &mut Array<'_>) {
 }
 
 /// The text of a result. There is no field for a failure, so the text says it.
-pub(crate) fn result_text(result: &ToolResult<'_>) -> String {
-    let mut text = String::new();
+pub(crate) fn result_text<'r>(result: &'r ToolResult<'_>) -> Cow<'r, str> {
+    let text = joined_text(result);
     if result.is_error {
-        text.push_str("Error: ");
-    }
-    let mut is_first = true;
-    for part in &result.content {
-        if let Part::Text(part) = part {
-            let separator = if std::mem::take(&mut is_first) {
-                ""
-            } else {
-                "\n"
-            };
-            // Writing into a string does not fail.
-            let _ = write!(text, "{separator}{}", &**part);
-        }
+        return Cow::Owned(format!("Error: {text}"));
     }
     text
+}
+
+/// The texts of a result's content, one under the other; mostly there is but one.
+pub(crate) fn joined_text<'r>(result: &'r ToolResult<'_>) -> Cow<'r, str> {
+    let mut joined = Cow::default();
+    let mut is_first = true;
+    for part in &result.content {
+        if let Part::Text(text) = part {
+            if !std::mem::take(&mut is_first) {
+                joined += "\n";
+            }
+            joined += &**text;
+        }
+    }
+    joined
 }
 
 /// The images and documents of a result.
@@ -207,18 +210,18 @@ fn write_assistant(
     losses: &mut Losses,
     messages: &mut Array<'_>,
 ) {
-    let mut text = String::new();
-    let mut reasoning = String::new();
+    let mut text = Cow::default();
+    let mut reasoning = Cow::default();
     let mut calls: Vec<&ToolCall<'_>> = Vec::new();
     for part in parts {
         match part {
-            Part::Text(part) | Part::Refusal(part) => text.push_str(part),
+            Part::Text(part) | Part::Refusal(part) => text += &**part,
             Part::Reasoning { text, seal } => {
                 let is_own = seal
                     .as_ref()
                     .is_some_and(|seal| seal.kind == SealKind::Chat);
                 if is_own && target.chat == ChatFlavour::Compatible {
-                    reasoning.push_str(text);
+                    reasoning += &**text;
                 } else {
                     losses.dropped(Field::ForeignReasoning);
                 }
@@ -234,10 +237,10 @@ fn write_assistant(
         target.chat == ChatFlavour::Compatible && target.model.contains("gemini");
     messages.object(|message| {
         message.put("role", "assistant");
-        message.put("content", Some(&text).filter(|text| !text.is_empty()));
+        message.put("content", Some(&*text).filter(|text| !text.is_empty()));
         message.maybe(
             "reasoning_content",
-            Some(&reasoning).filter(|text| !text.is_empty()),
+            Some(&*reasoning).filter(|text| !text.is_empty()),
         );
         if !calls.is_empty() {
             message.array("tool_calls", |list| {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::NO_SIGNATURE;
 use crate::api::Target;
-use crate::chat::{media_of, result_text};
+use crate::chat::{joined_text, media_of};
 use crate::ir::{
     Depth, Effort, Media, Output, Part, Request, Role, Source, ToolCall, ToolChoice, ToolResult,
 };
@@ -105,21 +105,13 @@ fn write_user(parts: &[&Part<'_>], names: &Names<'_>, list: &mut Array<'_>) {
 }
 
 fn write_result(result: &ToolResult<'_>, names: &Names<'_>, part: &mut Object<'_>) {
-    let (key, text) = if result.is_error {
-        let plain = ToolResult {
-            is_error: false,
-            ..result.clone()
-        };
-        ("error", result_text(&plain))
-    } else {
-        ("output", result_text(result))
-    };
+    let key = if result.is_error { "error" } else { "output" };
     part.object("functionResponse", |response| {
         response
             .put("id", &result.id)
             .put("name", *names.get(&*result.id).unwrap_or(&&*result.id))
             .object("response", |object| {
-                object.put(key, text);
+                object.put(key, &*joined_text(result));
             });
     });
 }

@@ -239,7 +239,7 @@ fn write_result(result: &ToolResult<'_>, block: &mut Object<'_>) {
 /// `functions.name:0`.
 fn accepted_id(id: &str) -> Cow<'_, str> {
     let is_accepted = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if id.chars().all(is_accepted) {
+    if id.bytes().map(char::from).all(is_accepted) {
         return Cow::Borrowed(id);
     }
     id.chars()

@@ -138,13 +138,13 @@ fn write_result(result: &ToolResult<'_>, item: &mut Object<'_>) {
     let text = result_text(result);
     let mut media = media_of(result).peekable();
     if media.peek().is_none() {
-        item.put("output", text);
+        item.put("output", &*text);
         return;
     }
     item.array("output", |content| {
         if !text.is_empty() {
             content.object(|object| {
-                object.put("type", "input_text").put("text", text);
+                object.put("type", "input_text").put("text", &*text);
             });
         }
         media.for_each(|part| write_part(part, content));
