@@ -8,13 +8,16 @@
 //! bound, and the worker has always something to do.
 //!
 //! Refusing is work, too. A worker that refuses as fast as it can may have no time left to serve. So it
-//! refuses only so many a second; what it cannot refuse is served in its turn, later.
+//! refuses only so many a second. What it lets in begins one at a time, each behind all that is ready to be
+//! done then: what was begun is done with first, while it is still in the CPU's caches. How long the first in
+//! that line has waited is how late the worker is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::limits;
@@ -32,6 +35,10 @@ pub(super) struct Pressure {
     bound_us: AtomicU64,
     /// Refusals that may still be given until the next look.
     refusals: AtomicU32,
+    /// Held by the request that begins next; the others stand in line.
+    door: Mutex<()>,
+    /// How long a request has waited at the door, at most, since the last look; in microseconds.
+    waited_us: AtomicU64,
     origin: Instant,
 }
 
@@ -43,6 +50,8 @@ impl Default for Pressure {
             due_us: AtomicU64::new(u64::MAX),
             bound_us: AtomicU64::new(u64::MAX),
             refusals: AtomicU32::new(0),
+            door: Mutex::default(),
+            waited_us: AtomicU64::new(0),
             origin: Instant::now(),
         }
     }
@@ -59,8 +68,11 @@ impl Pressure {
             self.due_us
                 .store(micros(due - self.origin), Ordering::Relaxed);
             tokio::time::sleep_until(due).await;
+            let late = due.elapsed();
+            let waited = Duration::from_micros(self.waited_us.swap(0, Ordering::Relaxed));
             let look = Look {
-                late: due.elapsed(),
+                late: late.max(waited),
+                took: limits::PRESSURE_LOOK + late,
                 cpu: cpu_time().saturating_sub(cpu_before),
             };
             self.take(&mut overload, look, bound(), Instant::now());
@@ -87,6 +99,7 @@ impl Pressure {
         let overdue_us =
             micros(self.origin.elapsed()).saturating_sub(self.due_us.load(Ordering::Relaxed));
         let late_us = self.late_us.load(Ordering::Relaxed).max(overdue_us);
+        let late_us = late_us.max(self.waited_us.load(Ordering::Relaxed));
         let bound_us = self.bound_us.load(Ordering::Relaxed);
         let is_extreme = late_us > bound_us.saturating_mul(limits::PRESSURE_CRITICAL);
         if late_us <= bound_us || (!is_extreme && is_critical()) {
@@ -96,6 +109,19 @@ impl Pressure {
         self.refusals
             .store(refusals.saturating_sub(1), Ordering::Relaxed);
         refusals > 0
+    }
+
+    /// Waits until a request that is not refused may begin.
+    pub(super) async fn turn(&self) {
+        if !self.is_overloaded.load(Ordering::Relaxed) {
+            return;
+        }
+        let came = Instant::now();
+        let _door = self.door.lock().await;
+        // Woken behind all that is ready to be done, and behind what has come from the network meanwhile.
+        tokio::task::yield_now().await;
+        self.waited_us
+            .fetch_max(micros(came.elapsed()), Ordering::Relaxed);
     }
 }
 
@@ -131,6 +157,8 @@ impl Overload {
 struct Look {
     /// How late the worker was.
     late: Duration,
+    /// How long it is since the look before.
+    took: Duration,
     /// What it used of a CPU meanwhile.
     cpu: Duration,
 }
@@ -138,14 +166,12 @@ struct Look {
 impl Look {
     /// Whether the worker was too late, because of its own work.
     fn is_late(self, bound: Duration) -> bool {
-        let took = limits::PRESSURE_LOOK + self.late;
-        self.late > bound && self.cpu * 100 > took * limits::PRESSURE_CPU_PERCENT
+        self.late > bound && self.cpu * 100 > self.took * limits::PRESSURE_CPU_PERCENT
     }
 
     /// Refusals that may be given for as long as the next look may take.
     fn refusals(self) -> u32 {
-        let took = limits::PRESSURE_LOOK + self.late;
-        let millis = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
+        let millis = u32::try_from(self.took.as_millis()).unwrap_or(u32::MAX);
         millis.saturating_mul(limits::REFUSALS_PER_SECOND / 1000)
     }
 }
@@ -166,6 +192,7 @@ mod tests {
     fn look(late_ms: u64, cpu_ms: u64) -> Look {
         Look {
             late: Duration::from_millis(late_ms),
+            took: limits::PRESSURE_LOOK + Duration::from_millis(late_ms),
             cpu: Duration::from_millis(cpu_ms),
         }
     }
@@ -229,6 +256,50 @@ mod tests {
             std::hint::spin_loop();
         }
         assert!(pressure.refuses(|| false), "the next look is late already");
+        pressure.due_us.store(u64::MAX, Ordering::Relaxed);
+        assert!(!pressure.refuses(|| false));
+        pressure
+            .waited_us
+            .store(micros(BOUND) + 1, Ordering::Relaxed);
+        assert!(pressure.refuses(|| false), "others wait for their turn");
+    }
+
+    /// What happens on a worker that has something to do at any time (`None`) and gets three requests.
+    async fn turns(pressure: Pressure) -> Vec<Option<u8>> {
+        let pressure = Arc::new(pressure);
+        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let requests: Vec<_> = (0..3)
+            .map(|number| {
+                let (pressure, log) = (pressure.clone(), log.clone());
+                tokio::spawn(async move {
+                    pressure.turn().await;
+                    log.lock().unwrap().push(Some(number));
+                })
+            })
+            .collect();
+        let busy = log.clone();
+        let busy = tokio::spawn(std::future::poll_fn(move |cx| {
+            busy.lock().unwrap().push(None);
+            cx.waker().wake_by_ref();
+            std::task::Poll::<()>::Pending
+        }));
+        for request in requests {
+            request.await.unwrap();
+        }
+        busy.abort();
+        let mut log = std::mem::take(&mut *log.lock().unwrap());
+        log.dedup();
+        log
+    }
+
+    #[tokio::test]
+    async fn an_overloaded_worker_begins_requests_one_at_a_time_behind_what_is_ready() {
+        let overloaded = Pressure::default();
+        overloaded.is_overloaded.store(true, Ordering::Relaxed);
+        let in_turn = [None, Some(0), None, Some(1), None, Some(2)];
+        assert_eq!(turns(overloaded).await[..6], in_turn);
+        let at_once = [Some(0), Some(1), Some(2)];
+        assert_eq!(turns(Pressure::default()).await[..3], at_once);
     }
 
     #[tokio::test]

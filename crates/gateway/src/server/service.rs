@@ -83,12 +83,12 @@ impl Service {
 
     pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<AnswerBody> {
         let (route, dialect) = (self.route(request.uri().path()), dialect_of(&request));
-        if matches!(route, Route::Endpoint(_))
-            && self
-                .pressure
-                .refuses(|| traffic::is_critical(request.headers()))
-        {
-            return self.overloaded(dialect);
+        if matches!(route, Route::Endpoint(_)) {
+            let is_critical = || traffic::is_critical(request.headers());
+            if self.pressure.refuses(is_critical) {
+                return self.overloaded(dialect);
+            }
+            self.pressure.turn().await;
         }
         if let Err(error) = check_authority(&request) {
             let mut response = error_response(dialect, &error, Retry::Never);
