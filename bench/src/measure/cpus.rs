@@ -1,6 +1,6 @@
 //! One CPU for a proxy alone, so that nothing but the proxy sets its rate.
 
-use crate::process::confine;
+use crate::process::{ManagedChild, confine, launcher};
 use crate::target::Bench;
 
 /// The proxy's CPU, kept free of upstream and generator as long as this lives.
@@ -26,6 +26,22 @@ impl<'a> Cpus<'a> {
             confine(None, &others)?;
         }
         Ok(divided)
+    }
+
+    /// Lets the other CPUs never rest, as long as what is returned lives: what they do not need, a process that yields
+    /// to all others uses up.
+    ///
+    /// A virtual machine's CPU may be one of a core's two threads, and twice as fast while the other one rests. A load
+    /// that leaves the generator time would make the proxy faster than one that does not.
+    pub(super) fn keep_others_busy(&self) -> anyhow::Result<Vec<ManagedChild>> {
+        let others = self.bench.cpus.iter().filter(|cpu| **cpu != self.proxy);
+        others
+            .map(|cpu| {
+                let mut command = launcher("chrt", &[*cpu])?;
+                command.args(["--idle", "0", "sh", "-c", "while :; do :; done"]);
+                ManagedChild::spawn(&mut command)
+            })
+            .collect()
     }
 }
 

@@ -72,6 +72,7 @@ struct Offered {
 pub(super) fn measure(bench: &Bench, extent: &Extent) -> anyhow::Result<Section> {
     raise_file_limit(2 * OVERLOAD_CONNECTIONS as u64 + OTHER_FILES)?;
     let cpus = Cpus::divide(bench)?;
+    let _busy = cpus.keep_others_busy()?;
     let mut targets = bench.start_all(&Workers::OneOn(cpus.proxy))?;
     targets.retain(|target| target.kind != Kind::Direct);
     let mut session = Session::new(bench, &targets, extent);
