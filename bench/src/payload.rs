@@ -177,6 +177,7 @@ impl Request {
             // Of ten digits, as today.
             created_unix_s: 1_764_000_000,
             stream_usage: false,
+            namespaced: &[],
         };
         let answer = translate_answer(&settings, PLAIN_BODY.as_bytes())
             .map_err(|failure| anyhow::anyhow!("{}", failure.message))?;

@@ -93,6 +93,7 @@ const fn settings(from: Api, to: Api) -> Settings<'static> {
         id: "id",
         created_unix_s: 1_764_000_000,
         stream_usage: true,
+        namespaced: &[],
     }
 }
 

@@ -76,6 +76,7 @@ fn settings(from: Api, to: Api) -> Settings<'static> {
         id: "id",
         created_unix_s: 1,
         stream_usage: true,
+        namespaced: &[],
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::api::Api;
 use crate::error::Failure;
+use crate::namespaces::NamespacedTool;
 use crate::{chat, gemini, messages, responses};
 
 /// What is known of an answer beside its body.
@@ -19,6 +20,8 @@ pub struct Settings<'s> {
     pub created_unix_s: u64,
     /// Whether a streamed answer is to end with its usage where the API leaves the choice.
     pub stream_usage: bool,
+    /// The functions that the client keeps in namespaces.
+    pub namespaced: &'s [NamespacedTool],
 }
 
 impl Settings<'_> {

@@ -29,6 +29,7 @@ pub mod limits;
 mod losses;
 mod messages;
 mod models;
+mod namespaces;
 mod request;
 mod responses;
 pub mod rules;
@@ -44,6 +45,7 @@ pub use embeddings::{
 pub use error::Failure;
 pub use foreign::without_foreign_state;
 pub use losses::{Fate, Loss, Losses, Refusal};
+pub use namespaces::NamespacedTool;
 pub use request::{ClientRequest, Translated};
 pub use seal::carries_foreign_state;
 pub use stream::StreamTranslator;

@@ -3,6 +3,7 @@
 use crate::api::{Api, Target};
 use crate::ir::Request;
 use crate::losses::{Losses, Refusal};
+use crate::namespaces::NamespacedTool;
 use crate::{chat, gemini, messages, responses};
 
 /// Room for what a translation adds to a body: names are longer in one API or the other.
@@ -68,6 +69,12 @@ impl<'a> ClientRequest<'a> {
     #[must_use]
     pub const fn wants_stream_usage(&self) -> bool {
         self.request.stream_usage
+    }
+
+    /// The functions that the client keeps in namespaces, by which the answer must call them.
+    #[must_use]
+    pub fn namespaced(&self) -> &[NamespacedTool] {
+        &self.request.namespaced
     }
 
     /// Writes it for a target. The same request can be written for many, one after the other.

@@ -100,6 +100,8 @@ fields! {
         "whether arguments are held to the schema";
     ToolExtras = "tools (hints)", [Dropped, Dropped, Dropped, Dropped],
         "examples, deferred loading and the like";
+    ToolNamespaces = "tools (namespaces)", [Changed, Changed, Carried, Changed],
+        "the name of a function in a namespace begins with the namespace's";
     ServerTools = "server tools", [Refused, Refused, Refused, Refused],
         "tools that a provider runs itself are not to be had from another";
     CustomTools = "custom tools", [Refused, Refused, Refused, Refused],

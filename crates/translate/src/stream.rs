@@ -5,6 +5,7 @@ use crate::api::Api;
 use crate::error::Failure;
 use crate::flow::{Flow, Sink};
 use crate::ir::Event;
+use crate::namespaces::NamespacedTool;
 use crate::{chat, gemini, messages, responses};
 
 /// What a stream was started with, kept for as long as it lasts.
@@ -16,6 +17,7 @@ pub(crate) struct OwnedSettings {
     id: String,
     created_unix_s: u64,
     stream_usage: bool,
+    namespaced: Vec<NamespacedTool>,
 }
 
 impl OwnedSettings {
@@ -27,6 +29,7 @@ impl OwnedSettings {
             id: &self.id,
             created_unix_s: self.created_unix_s,
             stream_usage: self.stream_usage,
+            namespaced: &self.namespaced,
         }
     }
 }
@@ -116,6 +119,7 @@ impl StreamTranslator {
             id: settings.id.to_owned(),
             created_unix_s: settings.created_unix_s,
             stream_usage: settings.stream_usage,
+            namespaced: settings.namespaced.to_vec(),
         };
         Self {
             reader,

@@ -11,9 +11,9 @@ use http::HeaderValue;
 use keypool_pool::Timestamp;
 use keypool_translate::{
     AnthropicVersion, Api, ChatFlavour, ClientRequest as ReadRequest, EmbeddingApi,
-    EmbeddingRequest, EmbeddingSettings, Failure as ForeignFailure, Refusal, Settings,
-    StreamTranslator, Target as WrittenFor, Translated, VectorEncoding, carries_foreign_state,
-    translate_answer, translate_embeddings, without_foreign_state,
+    EmbeddingRequest, EmbeddingSettings, Failure as ForeignFailure, NamespacedTool, Refusal,
+    Settings, StreamTranslator, Target as WrittenFor, Translated, VectorEncoding,
+    carries_foreign_state, translate_answer, translate_embeddings, without_foreign_state,
 };
 use keypool_wire::{Dialect, Endpoint, OwnError, Peek, ProviderKind};
 use smallvec::SmallVec;
@@ -53,11 +53,13 @@ pub(crate) fn endpoint_at(
 }
 
 /// From which API into which a model's answer goes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Words {
     provider_s: Api,
     client_s: Api,
     stream_usage: bool,
+    /// The functions that the client keeps in namespaces.
+    namespaced: Vec<NamespacedTool>,
 }
 
 /// A request as one target gets it.
@@ -86,7 +88,7 @@ pub(super) struct Translation {
 }
 
 /// What kind of answer comes back, from which API into which.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Way {
     /// A model's.
     Words(Words),
@@ -158,6 +160,7 @@ impl Outbound {
             provider_s,
             client_s,
             stream_usage: request.wants_stream_usage(),
+            namespaced: request.namespaced().to_vec(),
         });
         let names = [client_s.name(), provider_s.name()];
         let mut written = Self::written(translated, way, names, target);
@@ -251,7 +254,7 @@ impl Translation {
         id: &str,
         at: Timestamp,
     ) -> Result<Bytes, ForeignFailure> {
-        let translated = match self.way {
+        let translated = match &self.way {
             Way::Words(words) => translate_answer(&self.settings(words, id, at), body),
             Way::Vectors {
                 provider_s,
@@ -259,10 +262,10 @@ impl Translation {
                 encoding,
             } => translate_embeddings(
                 &EmbeddingSettings {
-                    from: provider_s,
-                    to: client_s,
+                    from: *provider_s,
+                    to: *client_s,
                     model: &self.model,
-                    encoding,
+                    encoding: *encoding,
                 },
                 body,
             ),
@@ -272,13 +275,13 @@ impl Translation {
 
     /// What turns a stream into the client's, event by event; vectors come whole.
     pub(super) fn stream(&self, id: &str, at: Timestamp) -> Option<StreamTranslator> {
-        match self.way {
+        match &self.way {
             Way::Words(words) => Some(StreamTranslator::new(&self.settings(words, id, at))),
             Way::Vectors { .. } => None,
         }
     }
 
-    fn settings<'s>(&'s self, words: Words, id: &'s str, at: Timestamp) -> Settings<'s> {
+    fn settings<'s>(&'s self, words: &'s Words, id: &'s str, at: Timestamp) -> Settings<'s> {
         Settings {
             from: words.provider_s,
             to: words.client_s,
@@ -286,6 +289,7 @@ impl Translation {
             id,
             created_unix_s: at.as_unix_micros() / 1_000_000,
             stream_usage: words.stream_usage,
+            namespaced: &words.namespaced,
         }
     }
 }

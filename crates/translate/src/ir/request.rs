@@ -6,6 +6,7 @@ use super::reasoning::Reasoning;
 use crate::api::{ServerTools, Target};
 use crate::json::{Json, Str};
 use crate::losses::{Losses, Refusal};
+use crate::namespaces::NamespacedTool;
 use crate::rules::{Field, FieldSet};
 use crate::seal::Seal;
 
@@ -18,6 +19,8 @@ pub(crate) struct Request<'a> {
     /// The conversation, system prompts included, in the order of the body.
     pub(crate) turns: Vec<Turn<'a>>,
     pub(crate) tools: Vec<Tool<'a>>,
+    /// Those of the tools that the client keeps in namespaces. In `tools` and in calls they go by the joined name.
+    pub(crate) namespaced: Vec<NamespacedTool>,
     pub(crate) tool_choice: Option<ToolChoice<'a>>,
     /// Whether the model may call several tools in one turn; the API's default if `None`.
     pub(crate) parallel_tool_calls: Option<bool>,

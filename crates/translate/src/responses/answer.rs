@@ -1,12 +1,13 @@
 //! Whole answers.
 
 use super::content::{parts_of, read_call, read_reasoning};
-use super::items::{self, TextPart, item_id};
+use super::items::{self, Called, TextPart, item_id};
 use super::shapes::{IncompleteDetails, Item, Response, Usage as RawUsage, UsageDetails};
 use crate::answer::Settings;
 use crate::error::Failure;
 use crate::ir::{Answer, Part, Stop, ToolCall, Usage};
 use crate::json::{Array, Count, Object, object, read_object};
+use crate::namespaces::NamespacedTool;
 
 /// Reads an upstream's answer.
 pub(crate) fn read_answer(body: &[u8]) -> Result<Answer<'_>, Failure> {
@@ -114,7 +115,7 @@ pub(crate) fn write_answer(answer: &Answer<'_>, settings: &Settings<'_>, out: &m
             &head,
             State::over(&answer.stop, has_refusal),
             |output| {
-                write_output(&answer.parts, head.id, output);
+                write_output(&answer.parts, head.id, settings.namespaced, output);
             },
         );
         response.object("usage", |usage| write_usage(&answer.usage, usage));
@@ -199,7 +200,12 @@ pub(super) fn write_response(
         .put("truncation", "disabled");
 }
 
-fn write_output(parts: &[Part<'_>], answer_id: &str, output: &mut Array<'_>) {
+fn write_output(
+    parts: &[Part<'_>],
+    answer_id: &str,
+    namespaced: &[NamespacedTool],
+    output: &mut Array<'_>,
+) {
     let mut index = 0;
     let mut item = |kind: &str, members: &dyn Fn(&mut Object<'_>, &str)| {
         let id = item_id(kind, answer_id, index);
@@ -231,8 +237,13 @@ fn write_output(parts: &[Part<'_>], answer_id: &str, output: &mut Array<'_>) {
                         items::reasoning(object, id, "", Some(seal));
                     });
                 }
+                let called = Called {
+                    id: call_id,
+                    name,
+                    namespaced,
+                };
                 item("fc", &|object, id| {
-                    items::call(object, id, "completed", (call_id, name), arguments.get());
+                    items::call(object, id, "completed", called, arguments.get());
                 });
             }
             Part::Image(_) | Part::Document(_) | Part::ToolResult(_) => {}

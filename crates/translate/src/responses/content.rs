@@ -6,6 +6,7 @@ use crate::chat::{read_arguments, read_data_uri};
 use crate::ir::{Media, Part, Request, Source, ToolCall};
 use crate::json::{OneOrMany, Str};
 use crate::losses::Refusal;
+use crate::namespaces::joined;
 use crate::rules::Field;
 use crate::seal::{Seal, SealKind};
 
@@ -131,9 +132,13 @@ pub(super) fn read_reasoning(item: Item<'_>) -> Part<'_> {
 /// A call, and whether its arguments were a JSON object.
 pub(super) fn read_call(item: Item<'_>) -> (ToolCall<'_>, bool) {
     let (arguments, is_object) = read_arguments(item.arguments.unwrap_or_default());
+    let name = item.name.unwrap_or_default();
     let call = ToolCall {
         id: item.call_id.or(item.id).unwrap_or_default(),
-        name: item.name.unwrap_or_default(),
+        name: match item.namespace.filter(|namespace| !namespace.is_empty()) {
+            Some(namespace) => joined(&namespace, &name).into(),
+            None => name,
+        },
         arguments,
         seal: None,
     };

@@ -1,6 +1,7 @@
 //! Writing the items of an answer, whole or in a stream.
 
 use crate::json::{Object, Str};
+use crate::namespaces::{NamespacedTool, split};
 use crate::seal::{Seal, SealKind};
 
 /// The id of an item, by its place in the answer.
@@ -69,18 +70,28 @@ fn encrypted(seal: &Seal<'_>) -> Option<Str<'static>> {
     Some(encrypted.to_owned().into())
 }
 
+/// The function that is called: as the model named it, and what is in which namespace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Called<'c> {
+    pub(super) id: &'c str,
+    pub(super) name: &'c str,
+    pub(super) namespaced: &'c [NamespacedTool],
+}
+
 /// A call.
 pub(super) fn call(
     item: &mut Object<'_>,
     id: &str,
     status: &str,
-    (call_id, name): (&str, &str),
+    called: Called<'_>,
     arguments: &str,
 ) {
+    let (namespace, name) = split(called.namespaced, called.name);
     item.put("id", id)
         .put("type", "function_call")
         .put("status", status)
-        .put("call_id", call_id)
+        .put("call_id", called.id)
+        .maybe("namespace", namespace)
         .put("name", name)
         .put("arguments", arguments);
 }

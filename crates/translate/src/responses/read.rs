@@ -11,6 +11,7 @@ use crate::chat::{read_choice_word, read_effort};
 use crate::ir::{Depth, Output, Part, Reasoning, Request, Role, Tool, ToolChoice, ToolResult};
 use crate::json::{OneOrMany, WordOr, read_object};
 use crate::losses::Refusal;
+use crate::namespaces::NamespacedTool;
 use crate::rules::Field;
 
 const API: Api = Api::Responses;
@@ -53,7 +54,7 @@ pub(crate) fn read_request(body: &[u8]) -> Result<Request<'_>, Refusal> {
         }
     }
     for tool in body.tools.unwrap_or_default() {
-        read_tool(&mut request, tool)?;
+        read_tool(&mut request, tool, None)?;
     }
     if let Some(choice) = body.tool_choice {
         request.fields.add(Field::ToolChoice);
@@ -96,6 +97,7 @@ fn note_fields(request: &mut Request<'_>, body: &Body<'_>) {
     fields.note(Field::StreamOptions, body.stream_options.as_ref());
     fields.note(Field::ToolExtras, body.max_tool_calls.as_ref());
     fields.note(Field::Metadata, body.metadata.as_ref());
+    fields.note(Field::Metadata, body.client_metadata.as_ref());
     fields.note(Field::Moderation, body.moderation.as_ref());
     fields.note(Field::ServiceTier, body.service_tier.as_ref());
     fields.note(Field::CacheControl, body.prompt_cache_key.as_ref());
@@ -118,9 +120,6 @@ fn read_item<'a>(request: &mut Request<'a>, item: Item<'a>) -> Result<(), Refusa
         Some("reasoning") => request.push(Role::Assistant, read_reasoning(item)),
         Some("function_call") => {
             request.fields.note(Field::ToolExtras, item.caller.as_ref());
-            request
-                .fields
-                .note(Field::ToolExtras, item.namespace.as_ref());
             let (call, is_object) = read_call(item);
             if !is_object {
                 request.fields.add(Field::ToolArguments);
@@ -192,9 +191,22 @@ fn read_message<'a>(request: &mut Request<'a>, item: Item<'a>) -> Result<(), Ref
     Ok(())
 }
 
-fn read_tool<'a>(request: &mut Request<'a>, tool: RawTool<'a>) -> Result<(), Refusal> {
+/// Reads a tool, or all those of a namespace.
+fn read_tool<'a>(
+    request: &mut Request<'a>,
+    tool: RawTool<'a>,
+    namespace: Option<&str>,
+) -> Result<(), Refusal> {
     match tool.kind.as_deref() {
         Some("function") => {}
+        Some("namespace") => {
+            request.losses.unknown("tools[].", &tool.unknown);
+            request.fields.add(Field::ToolNamespaces);
+            for member in tool.tools.unwrap_or_default() {
+                read_tool(request, member, tool.name.as_deref())?;
+            }
+            return Ok(());
+        }
         Some("custom") => {
             request.fields.add(Field::CustomTools);
             return Ok(());
@@ -214,9 +226,14 @@ fn read_tool<'a>(request: &mut Request<'a>, tool: RawTool<'a>) -> Result<(), Ref
     fields.note(Field::ToolExtras, tool.allowed_callers.as_ref());
     fields.note(Field::ToolExtras, tool.defer_loading.as_ref());
     fields.note(Field::ToolExtras, tool.output_schema.as_ref());
-    let Some(name) = tool.name else {
+    let Some(mut name) = tool.name else {
         return Err(Refusal::shape(API, "a tool has no `name`"));
     };
+    if let Some(namespace) = namespace {
+        let tool = NamespacedTool::new(namespace, &name);
+        name = tool.joined().to_owned().into();
+        request.namespaced.push(tool);
+    }
     request.tools.push(Tool {
         name,
         description: tool.description,

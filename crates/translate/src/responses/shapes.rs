@@ -29,6 +29,7 @@ json_object! {
         top_logprobs = "top_logprobs": Ignored,
         max_tool_calls = "max_tool_calls": Ignored,
         metadata = "metadata": Ignored,
+        client_metadata = "client_metadata": Ignored,
         moderation = "moderation": Ignored,
         service_tier = "service_tier": Ignored,
         prompt_cache_key = "prompt_cache_key": Ignored,
@@ -80,7 +81,7 @@ json_object! {
 }
 
 json_object! {
-    /// A tool of the client's, or one that OpenAI runs.
+    /// A tool of the client's, a namespace of such, or one that OpenAI runs.
     struct Tool<'a> {
         kind = "type": Str<'a>,
         name = "name": Str<'a>,
@@ -90,6 +91,7 @@ json_object! {
         allowed_callers = "allowed_callers": Ignored,
         defer_loading = "defer_loading": Ignored,
         output_schema = "output_schema": Ignored,
+        tools = "tools": Vec<Tool<'a>>,
     }
 }
 

@@ -4,7 +4,7 @@
 //! items in the last event. So the text of the open part and the items so far are kept.
 
 use super::answer::{Head, State, write_response, write_usage};
-use super::items::{self, TextPart, item_id, text_part};
+use super::items::{self, Called, TextPart, item_id, text_part};
 use crate::answer::Settings;
 use crate::error::Failure;
 use crate::ir::{Event, PartKind, Start, Stop, Usage};
@@ -53,14 +53,14 @@ impl StreamWriter {
     pub(crate) fn event(&mut self, settings: &Settings<'_>, event: &Event<'_>, out: &mut Vec<u8>) {
         match event {
             Event::Start(start) => self.start(start, settings, out),
-            Event::Open(part) => self.open(part, out),
+            Event::Open(part) => self.open(part, settings, out),
             Event::Text(text) => self.more(text, out),
             Event::Seal(seal) => {
                 self.part = Part::Reasoning {
                     seal: Some(seal.to_owned()),
                 };
             }
-            Event::Close => self.close(out),
+            Event::Close => self.close(settings, out),
             Event::KeepAlive => out.extend_from_slice(b": keep-alive\n\n"),
             Event::Done(stop, usage) => self.end(stop, usage, settings, out),
         }
@@ -123,7 +123,7 @@ impl StreamWriter {
         }
     }
 
-    fn open(&mut self, part: &PartKind<'_>, out: &mut Vec<u8>) {
+    fn open(&mut self, part: &PartKind<'_>, settings: &Settings<'_>, out: &mut Vec<u8>) {
         match part {
             PartKind::Text => self.open_text(TextPart::Text, out),
             PartKind::Refusal => self.open_text(TextPart::Refusal, out),
@@ -138,10 +138,15 @@ impl StreamWriter {
                     self.part = Part::Reasoning {
                         seal: Some(seal.to_owned()),
                     };
-                    self.close(out);
+                    self.close(settings, out);
                 }
+                let called = Called {
+                    id,
+                    name,
+                    namespaced: settings.namespaced,
+                };
                 self.add_item("fc", out, |item, item_id| {
-                    items::call(item, item_id, "in_progress", (id, name), "");
+                    items::call(item, item_id, "in_progress", called, "");
                 });
                 self.part = Part::Call {
                     id: (*id).to_owned(),
@@ -212,7 +217,7 @@ impl StreamWriter {
         });
     }
 
-    fn close(&mut self, out: &mut Vec<u8>) {
+    fn close(&mut self, settings: &Settings<'_>, out: &mut Vec<u8>) {
         let part = std::mem::take(&mut self.part);
         let text = std::mem::take(&mut self.text);
         match &part {
@@ -245,7 +250,12 @@ impl StreamWriter {
             Part::Text(kind) => items::message(item, &id, "completed", Some((*kind, &text))),
             Part::Reasoning { seal } => items::reasoning(item, &id, &text, seal.as_ref()),
             Part::Call { id: call_id, name } => {
-                items::call(item, &id, "completed", (call_id, name), &text);
+                let called = Called {
+                    id: call_id,
+                    name,
+                    namespaced: settings.namespaced,
+                };
+                items::call(item, &id, "completed", called, &text);
             }
         });
         let items = std::mem::take(&mut self.items);

@@ -74,6 +74,7 @@ pub fn settings(from: Api, to: Api) -> Settings<'static> {
         id: "made-id",
         created_unix_s: 1_764_000_000,
         stream_usage: true,
+        namespaced: &[],
     }
 }
 

@@ -222,6 +222,76 @@ async fn a_streamed_call_of_a_tool_arrives_whole() {
     }
 }
 
+/// The provider's call of the tool by another name.
+fn call_by(name: &str, api: Api, streamed: bool) -> FaultWindow {
+    let Fault::Verbatim {
+        status,
+        headers,
+        body,
+    } = call(api, streamed)
+    else {
+        unreachable!("it is word for word")
+    };
+    let body = body.replace("\"weather\"", &format!("\"{name}\""));
+    let fault = Fault::Verbatim {
+        status,
+        headers,
+        body,
+    };
+    FaultWindow::next(1, fault)
+}
+
+#[tokio::test]
+async fn a_function_in_a_namespace_is_called_there_though_the_provider_knows_no_namespaces() {
+    for pair in PAIRS.iter().filter(|pair| pair.client == Api::Responses) {
+        let world = Pair::world().await;
+        let mut body = with_tool(pair.client, pair.body());
+        let functions = body["tools"].take();
+        body["tools"] = json!([
+            functions[0],
+            {"type": "namespace", "name": "forecast", "description": "", "tools": functions},
+        ]);
+        for streamed in [false, true] {
+            world.fault(
+                &pair.key(),
+                call_by("forecast__weather", pair.provider, streamed),
+            );
+            body["stream"] = streamed.into();
+            let answer = pair.post(&world, &body).await;
+            answer.assert_ok();
+            let sent = sent(&world)["tools"].to_string();
+            assert!(
+                sent.contains("\"weather\"") && sent.contains("\"forecast__weather\""),
+                "{pair:?}: {sent}"
+            );
+            let items: Vec<Value> = if streamed {
+                let events: Vec<Value> = answer.events().iter().map(Event::json).collect();
+                let whole = events.last().unwrap()["response"]["output"].clone();
+                let items = events.iter().map(|event| event["item"].clone());
+                let calls = items.filter(|item| item["type"] == "function_call");
+                calls
+                    .chain([of_type(&whole, "function_call").clone()])
+                    .collect()
+            } else {
+                vec![of_type(&answer.json()["output"], "function_call").clone()]
+            };
+            assert_eq!(items.len(), if streamed { 3 } else { 1 }, "{pair:?}");
+            for item in items {
+                let called = (&item["namespace"], &item["name"]);
+                assert_eq!(called, (&json!("forecast"), &json!("weather")), "{pair:?}");
+            }
+        }
+        let call = json!({"type": "function_call", "call_id": "call_1", "namespace": "forecast",
+            "name": "weather", "arguments": "{}"});
+        let result = json!({"type": "function_call_output", "call_id": "call_1", "output": "Sun"});
+        body["input"] = json!([{"role": "user", "content": "Weather?"}, call, result]);
+        pair.post(&world, &body).await.assert_ok();
+        let mut sent = sent(&world);
+        sent["tools"].take();
+        assert!(sent.to_string().contains("\"forecast__weather\""), "{sent}");
+    }
+}
+
 #[tokio::test]
 async fn what_gemini_seals_of_its_reasoning_comes_back_to_it_through_the_other_apis() {
     let world = Pair::world().await;

@@ -172,6 +172,7 @@ fn from_chat_to_messages() -> Scan {
         id: "i",
         created_unix_s: 0,
         stream_usage: false,
+        namespaced: &[],
     };
     let translator = StreamTranslator::new(&settings);
     let rewriter = Rewriter::new(Endpoint::Messages, Some(translator), false);
