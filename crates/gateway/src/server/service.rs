@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_TYPE, HOST};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
@@ -105,6 +105,9 @@ impl Service {
                     return stopping(dialect);
                 }
                 traffic::serve(&self.core, &self.upstream, endpoint, request).await
+            }
+            (Route::Endpoint(_), &Method::GET) if asks_for_websocket(request.headers()) => {
+                no_websocket(dialect, request.uri().path())
             }
             (Route::Models, &Method::GET) => self.models(&request).await,
             (Route::Root | Route::Health, &Method::GET | &Method::HEAD) => {
@@ -287,6 +290,27 @@ fn not_found(dialect: Dialect, path: &str) -> Response<AnswerBody> {
         },
         Retry::Never,
     )
+}
+
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let wanted = headers.get(UPGRADE);
+    wanted.is_some_and(|wanted| wanted.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// The refusal of a WebSocket. Codex tries one first; at this status alone it goes on over HTTP at once, and
+/// at any other after several tries.
+fn no_websocket(dialect: Dialect, path: &str) -> Response<AnswerBody> {
+    let error = OwnError {
+        status: 426,
+        code: "no_websocket",
+        message: format!("keypool speaks no WebSocket; send a POST to {path}"),
+    };
+    let mut response = error_response(dialect, &error, Retry::Never);
+    // A must with this status (RFC 9110, 15.5.22).
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    response
 }
 
 fn wrong_method(dialect: Dialect, method: &Method, path: &str) -> Response<AnswerBody> {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{Answer, Api, PATIENCE, Setup, World, anthropic_key, run_keypool};
+use crate::support::{Answer, Api, PATIENCE, Raw, Setup, World, anthropic_key, run_keypool};
 
 /// Posts this body to an endpoint.
 async fn post(world: &World, api: Api, body: impl Into<bytes::Bytes>) -> Answer {
@@ -294,6 +294,23 @@ async fn an_unknown_path_is_a_404_and_a_wrong_method_a_405() {
     for api in Api::ALL {
         assert_eq!(world.get(api.path()).await.status, 405, "{api:?}");
     }
+    assert_stopped_at_the_gate(&world).await;
+}
+
+#[tokio::test]
+async fn a_client_that_tries_a_websocket_is_told_to_go_on_over_http() {
+    let world = Setup::both(1).start().await;
+    let opening = "GET /v1/responses HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\n\
+        upgrade: websocket\r\nsec-websocket-version: 13\r\n\
+        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let mut raw = Raw::sent(&world, opening.as_bytes()).await;
+    let answer = raw.answer().await;
+    assert_eq!(answer.status, 426, "{answer:?}");
+    assert!(answer.body.contains("no_websocket"), "{answer:?}");
+    // The connection is as good as before.
+    raw.send(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
+    assert_eq!(raw.answer().await.status, 200);
     assert_stopped_at_the_gate(&world).await;
 }
 
