@@ -66,9 +66,16 @@ pub(super) fn for_upstream(client: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// What the headers of a dialect begin with: versions, features and projects that mean nothing, or
-/// something else, to a provider of another.
-const DIALECT_PREFIXES: [&str; 3] = ["anthropic-", "openai-", "x-goog-"];
+/// What the headers of a dialect, and of its provider's own agent, begin with: versions, features, projects and
+/// reports on the user's machine that mean nothing, or something else, to a provider of another.
+const DIALECT_PREFIXES: [&str; 6] = [
+    "anthropic-",
+    "openai-",
+    "x-openai-",
+    "x-codex-",
+    "x-goog-",
+    "x-gemini-",
+];
 
 /// Takes out of the headers that go upstream what belongs to the client's API alone.
 pub(super) fn take_dialect_out(headers: &mut HeaderMap) {

@@ -26,14 +26,27 @@ async fn the_provider_is_asked_in_its_own_api_and_without_the_clients_headers() 
             .header("anthropic-version", "2026-10-21")
             .header("anthropic-beta", "tools-1")
             .header("x-goog-api-client", "sdk")
-            .header("openai-organization", "org");
+            .header("openai-organization", "org")
+            .header("x-openai-internal-codex-responses-lite", "true")
+            .header(
+                "x-codex-turn-metadata",
+                "{\"workspaces\":{\"/home/me\":{}}}",
+            )
+            .header("x-gemini-api-privileged-user-id", "me");
         call.await.assert_ok();
         let request = world.received().pop().unwrap();
         assert_eq!(request.path_and_query, pair.provider.path());
         assert_eq!(request.key, Some(pair.key()));
         assert_eq!(request.header("anthropic-beta"), None);
-        assert_eq!(request.header("openai-organization"), None);
-        assert_eq!(request.header("x-goog-api-client"), None);
+        for name in [
+            "openai-organization",
+            "x-goog-api-client",
+            "x-openai-internal-codex-responses-lite",
+            "x-codex-turn-metadata",
+            "x-gemini-api-privileged-user-id",
+        ] {
+            assert_eq!(request.header(name), None, "{name}");
+        }
         let version = (pair.provider == Api::Messages).then_some("2023-06-01");
         assert_eq!(request.header("anthropic-version"), version);
         let sent = sent(&world);
