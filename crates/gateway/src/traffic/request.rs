@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::header::CONTENT_ENCODING;
+use http::{HeaderMap, HeaderValue, Request};
 use hyper::body::Incoming;
 use keypool_pool::{Timestamp, TraceRecord, Urgency};
 use keypool_wire::{Dialect, Endpoint, GeminiPath, OwnError, Peek, PeekError, take_subagent_model};
@@ -182,6 +183,7 @@ impl<'a> ClientRequest<'a> {
         let permanent = |error: OwnError| (error, Retry::Never);
         let (parts, body) = request.into_parts();
         let options = Options::read(&parts.headers).map_err(permanent)?;
+        check_encoding(&parts.headers).map_err(permanent)?;
         let time = config.timeouts.client_body;
         let body = read_body(body, &config.bounds, time, &mut share).await?;
         let mut peek =
@@ -278,6 +280,22 @@ impl<'a> ClientRequest<'a> {
 /// Two tenants that name their conversations alike share nothing.
 fn in_namespace(tenant: &str, session: u64) -> u64 {
     keypool_wire::session_hash(tenant).rotate_left(1) ^ session
+}
+
+/// Refuses a body that is compressed: providers take none, so no client has to send one.
+fn check_encoding(headers: &HeaderMap) -> Result<(), OwnError> {
+    let encoding = headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    match encoding {
+        None | Some(b"" | b"identity") => Ok(()),
+        Some(encoding) => Err(OwnError {
+            status: 415,
+            code: "encoded_body",
+            message: format!(
+                "the request body is encoded ({}); send it as it is, without content-encoding",
+                keypool_wire::excerpt(&String::from_utf8_lossy(encoding))
+            ),
+        }),
+    }
 }
 
 fn peek_error(error: &PeekError) -> OwnError {

@@ -217,6 +217,12 @@ fn known_before_any_attempt() -> Vec<Row> {
                 "invalid_body",
             ),
             (
+                "The body is compressed",
+                Sends::Header("content-encoding", "gzip"),
+                415,
+                "encoded_body",
+            ),
+            (
                 "The body names no model",
                 Sends::Body(r#"{"messages":[]}"#.to_owned()),
                 400,
