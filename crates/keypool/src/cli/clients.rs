@@ -71,8 +71,8 @@ impl Agent {
         let kinds: &[fn(&Gateway) -> Vec<Change>] = match self {
             Self::Claude => &[anthropic_by_token],
             Self::Codex | Self::Qwen => &[openai],
-            Self::Aider => &[anthropic_by_key, litellm, openai],
-            Self::OpenCode => &[anthropic_by_key, openai, opencode],
+            Self::Aider => &[anthropic_by_key, openai, gemini, litellm],
+            Self::OpenCode => &[anthropic_by_key, openai, gemini, opencode],
             Self::Gemini => &[gemini],
             Self::Other => &[anthropic_by_token, openai, gemini],
         };
@@ -81,8 +81,9 @@ impl Agent {
 
     /// Arguments that it needs before the user's own.
     ///
-    /// Codex takes no other address for its built-in provider than by its configuration, whose values `-c` sets
-    /// (<https://developers.openai.com/codex/config-reference>).
+    /// Codex takes no other address than by its configuration, whose values `-c` sets
+    /// (<https://developers.openai.com/codex/config-reference>). Qwen Code asks by which API to go, unless its settings
+    /// say that or a model is named in the environment, too.
     pub(super) fn arguments(self, gateway: &Gateway) -> Vec<String> {
         match self {
             Self::Codex => {
@@ -95,12 +96,8 @@ impl Agent {
                 let chosen = ["-c".to_owned(), "model_provider=\"keypool\"".to_owned()];
                 provider.into_iter().chain(chosen).collect()
             }
-            Self::Claude
-            | Self::Aider
-            | Self::OpenCode
-            | Self::Gemini
-            | Self::Qwen
-            | Self::Other => Vec::new(),
+            Self::Qwen => vec!["--auth-type".to_owned(), "openai".to_owned()],
+            Self::Claude | Self::Aider | Self::OpenCode | Self::Gemini | Self::Other => Vec::new(),
         }
     }
 }
@@ -152,23 +149,27 @@ fn gemini(gateway: &Gateway) -> Vec<Change> {
     ]
 }
 
-/// aider sends through `LiteLLM`, which has a name of its own for the address.
+/// aider sends through `LiteLLM`, which has names of its own for the addresses.
 fn litellm(gateway: &Gateway) -> Vec<Change> {
-    vec![Change::Set("ANTHROPIC_API_BASE", gateway.url.clone())]
+    vec![
+        Change::Set("ANTHROPIC_API_BASE", gateway.url.clone()),
+        Change::Set("GEMINI_API_BASE", format!("{}/v1beta", gateway.url)),
+    ]
 }
 
 /// opencode takes addresses from its configuration alone, of which this variable is a part
 /// (<https://opencode.ai/docs/config>). The keys stay in their variables.
 fn opencode(gateway: &Gateway) -> Vec<Change> {
-    let provider = |variable: &str| {
+    let provider = |version: &str, variable: &str| {
         json!({ "options": {
-            "baseURL": format!("{}/v1", gateway.url),
+            "baseURL": format!("{}/{version}", gateway.url),
             "apiKey": format!("{{env:{variable}}}"),
         } })
     };
     let content = json!({ "provider": {
-        "anthropic": provider("ANTHROPIC_API_KEY"),
-        "openai": provider("OPENAI_API_KEY"),
+        "anthropic": provider("v1", "ANTHROPIC_API_KEY"),
+        "openai": provider("v1", "OPENAI_API_KEY"),
+        "google": provider("v1beta", "GEMINI_API_KEY"),
     } });
     vec![Change::Set("OPENCODE_CONFIG_CONTENT", content.to_string())]
 }

@@ -251,6 +251,20 @@ fn codex_is_told_of_the_gateway_by_arguments_before_its_own() {
 }
 
 #[test]
+fn qwen_is_told_by_which_api_to_go() {
+    let user = user("http://127.0.0.1:9", "PORT: 0,");
+    user.script("bin/qwen", "printf '%s\\n' \"$OPENAI_API_KEY\" \"$@\"");
+    let path = format!("{}:/usr/bin:/bin", user.path("bin").display());
+    let user = user.with(&[("PATH", &path)]);
+    let said = user.run(&["code", "--agent", "qwen", "-p", "do it"]).stdout;
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(
+        lines,
+        ["the-gateways-key", "--auth-type", "openai", "-p", "do it"]
+    );
+}
+
+#[test]
 fn the_log_of_a_gateway_that_is_started_goes_to_a_file() {
     let user = user("http://127.0.0.1:9", "PORT: 0,");
     user.script("agent", "exit 0");

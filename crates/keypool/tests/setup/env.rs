@@ -83,6 +83,18 @@ fn an_agents_own_variables_are_printed_when_it_is_named() {
     );
     let opencode = lines("opencode");
     assert!(opencode.contains(r#"OPENCODE_CONFIG_CONTENT='{"provider":{"anthropic":{"options":{"apiKey":"{env:ANTHROPIC_API_KEY}""#), "{opencode}");
+    assert!(
+        opencode.contains(r#""google":{"options":{"apiKey":"{env:GEMINI_API_KEY}","baseURL":"http://127.0.0.1:3456/v1beta"}}"#)
+            && opencode.contains("GEMINI_API_KEY="),
+        "{opencode}"
+    );
+    let aider = lines("aider");
+    assert!(
+        aider.contains("ANTHROPIC_API_BASE='http://127.0.0.1:3456';")
+            && aider.contains("GEMINI_API_BASE='http://127.0.0.1:3456/v1beta';")
+            && aider.contains("GEMINI_API_KEY="),
+        "{aider}"
+    );
 }
 
 #[test]
