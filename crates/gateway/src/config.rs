@@ -210,6 +210,9 @@ pub struct ProviderConfig {
     /// The most tokens of output that its models can be asked for in a translated request; `None`: what
     /// most can.
     pub output_tokens_max: Option<u64>,
+    /// Whether a translated request goes without the tools that the client's provider would run itself. Where
+    /// not, it is refused.
+    pub drops_server_tools: bool,
 }
 
 /// How a key proves itself to its provider.

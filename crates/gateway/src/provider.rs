@@ -52,6 +52,8 @@ pub(crate) struct Settings {
     pub serves_responses: bool,
     /// The most tokens of output that its models can be asked for.
     pub output_tokens_max: Option<u64>,
+    /// Whether a translated request goes without the tools of the client's provider.
+    pub drops_server_tools: bool,
 }
 
 /// A key as the gateway uses it: the secret, ready to be put on the wire.
@@ -241,6 +243,7 @@ impl Settings {
             models: config.models.clone(),
             serves_responses: config.serves_responses,
             output_tokens_max: config.output_tokens_max,
+            drops_server_tools: config.drops_server_tools,
         }
     }
 }

@@ -12,7 +12,7 @@ use keypool_pool::Timestamp;
 use keypool_translate::{
     AnthropicVersion, Api, ChatFlavour, ClientRequest as ReadRequest, EmbeddingApi,
     EmbeddingRequest, EmbeddingSettings, Failure as ForeignFailure, NamespacedTool, Refusal,
-    Settings, StreamTranslator, Target as WrittenFor, Translated, VectorEncoding,
+    ServerTools, Settings, StreamTranslator, Target as WrittenFor, Translated, VectorEncoding,
     carries_foreign_state, translate_answer, translate_embeddings, without_foreign_state,
 };
 use keypool_wire::{Dialect, Endpoint, OwnError, Peek, ProviderKind};
@@ -154,6 +154,11 @@ impl Outbound {
             chat: chat_flavour(kind),
             stream_options: takes_stream_options(kind),
             output_tokens_max: target.provider.settings().output_tokens_max,
+            server_tools: if target.provider.settings().drops_server_tools {
+                ServerTools::Drop
+            } else {
+                ServerTools::Refuse
+            },
             ..WrittenFor::new(provider_s, &target.model)
         })?;
         let way = Way::Words(Words {

@@ -117,6 +117,7 @@ fn config(base_urls: impl Iterator<Item = String>) -> GatewayConfig {
         models: Vec::new(),
         serves_responses: true,
         output_tokens_max: None,
+        drops_server_tools: false,
     };
     GatewayConfig {
         listen: ([127, 0, 0, 1], 0).into(),

@@ -179,6 +179,7 @@ impl Draft<'_> {
                 .unwrap_or_default(),
             serves_responses,
             output_tokens_max: file.max_output_tokens,
+            drops_server_tools: file.drop_server_tools.unwrap_or(false),
             keys,
         })
     }

@@ -274,6 +274,7 @@ fn gateway_config(listen: SocketAddr, base_url: String, seed: u64) -> GatewayCon
         models: Vec::new(),
         serves_responses: true,
         output_tokens_max: None,
+        drops_server_tools: false,
     };
     GatewayConfig {
         listen,

@@ -198,6 +198,7 @@ fn provider(name: &str, keys: &[&str]) -> ProviderConfig {
         models: Vec::new(),
         serves_responses: true,
         output_tokens_max: None,
+        drops_server_tools: false,
     }
 }
 

@@ -141,6 +141,9 @@ pub(crate) struct PoolProviderFile {
     /// name none where a figure has to be named.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub(crate) max_output_tokens: Option<u64>,
+    /// Whether requests that are translated for it go without the tools that the client's provider would run itself,
+    /// such as a web search; else they are refused. Default: false.
+    pub(crate) drop_server_tools: Option<bool>,
     /// How a key is chosen, for this provider alone.
     pub(crate) strategy: Option<StrategyName>,
     /// How its per-minute limits are counted; default: as the provider is known to count.

@@ -3,7 +3,7 @@
 use keypool_sim::Fault;
 use serde_json::{Value, json};
 
-use super::{PAIRS, Pair, sent};
+use super::{PAIRS, Pair, sent, with_tool};
 use crate::support::{Api, Setup, mask};
 
 #[tokio::test]
@@ -113,6 +113,34 @@ async fn what_would_change_the_answer_is_refused_before_anybody_is_asked() {
     let answer = PAIRS[0].post(&world, &body).await;
     Api::Messages.assert_error(&answer, 400, "invalid_request");
     assert!(world.received().is_empty());
+}
+
+#[tokio::test]
+async fn tools_that_the_clients_provider_would_run_are_left_out_and_named_where_that_is_configured()
+{
+    for pair in [PAIRS[0], PAIRS[2]] {
+        let mut body = with_tool(pair.client, pair.body());
+        let search = match pair.client {
+            Api::Messages => json!({"type": "web_search_20250305", "name": "web_search"}),
+            _ => json!({"type": "web_search", "external_web_access": false}),
+        };
+        body["tools"].as_array_mut().unwrap().push(search);
+        let world = Pair::world().await;
+        let answer = pair.post(&world, &body).await;
+        pair.client.assert_error(&answer, 400, "not_translatable");
+
+        let setting = format!("/ApiKeyPool/providers/{}/dropServerTools", pair.name);
+        let world = Pair::setup(1).set(&setting, true).start().await;
+        let answer = pair.post(&world, &body).await;
+        answer.assert_ok();
+        let told = answer.header("x-keypool-translation");
+        assert!(told.contains("server tools: dropped"), "{told}");
+        let sent = sent(&world)["tools"].to_string();
+        assert!(
+            sent.contains("weather") && !sent.contains("web_search"),
+            "{sent}"
+        );
+    }
 }
 
 // acceptance 22: a fallback of another API
