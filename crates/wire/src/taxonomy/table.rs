@@ -174,7 +174,7 @@ pub(super) static ROWS: &[Row] = &[
     Row::new(Only(Bedrock), Is(429), Says(&["tokens per day"]),
         RateLimited(GroupModel, ToldElseMidnight), NextKey, "daily_limit"), // S
     Row::new(Only(Bedrock), Is(429), Code(&["ModelNotReadyException"]),
-        Blameless, SameKeyOnce, "model_not_ready"), // V: the SDK sends it again
+        Overloaded, NextKey, "model_not_ready"), // V: the SDK sends it again, five times
     Row::new(Only(Bedrock), Is(429), Sign::None,
         RateLimited(GroupModel, Told), NextKey, "rate_limited"), // S: per account, region and model
     Row::new(Only(Bedrock), Is(400), Code(&["ServiceQuotaExceededException"]),

@@ -14,7 +14,7 @@ pub(super) const CASES: &[Expected] = &[
         limited(GroupModel, MIDNIGHT), NextKey, "daily_limit").with(&[("x-amzn-errortype", "ThrottlingException")]),
     case(P::Bedrock, 429,
         r#"{"message":"Model is not ready for inference."}"#,
-        Blameless, SameKeyOnce, "model_not_ready").with(&[("x-amzn-errortype", "ModelNotReadyException")]),
+        Overloaded, NextKey, "model_not_ready").with(&[("x-amzn-errortype", "ModelNotReadyException")]),
     case(P::Bedrock, 400,
         r#"{"__type":"com.amazon.coral.service#ServiceQuotaExceededException","message":"Your request exceeds the service quota for your account."}"#,
         limited(GroupModel, Unknown), NextKey, "rate_limited"),
