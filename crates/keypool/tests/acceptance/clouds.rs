@@ -4,7 +4,6 @@
 mod azure;
 mod bedrock;
 mod local;
-mod server;
 mod vertex;
 
 use serde_json::{Value, json};

@@ -13,6 +13,7 @@
 )]
 
 mod check;
+mod clouds;
 mod meets;
 mod page;
 mod ports;

@@ -22,6 +22,8 @@ pub(crate) enum What {
     Fault(FaultWindow),
     /// The key's base URL leads to a port that does not serve HTTP.
     Port(Port),
+    /// A stream of frames, as AWS sends them.
+    Frames(Vec<u8>),
 }
 
 /// A key that works.
@@ -45,6 +47,14 @@ pub(crate) fn port(words: &str, port: Port) -> Meets {
     Meets {
         words: words.to_owned(),
         what: What::Port(port),
+    }
+}
+
+/// A stream of frames, as AWS sends them.
+pub(crate) fn frames(words: &str, bytes: Vec<u8>) -> Meets {
+    Meets {
+        words: words.to_owned(),
+        what: What::Frames(bytes),
     }
 }
 
@@ -110,6 +120,27 @@ pub(crate) fn gemini(status: u16, word: &str, message: &str, details: &Value) ->
         inner["details"] = details.clone();
     }
     error(status, word, &json!({ "error": inner }))
+}
+
+/// AWS's error, which is named in a header.
+pub(crate) fn bedrock(status: u16, name: &str, message: &str) -> Meets {
+    let named = format!("{name}:http://internal.amazon.com/coral/com.amazon.bedrock/");
+    let body = json!({ "message": message });
+    error(status, name, &body).changed("", |window| {
+        if let Fault::Verbatim { headers, .. } = &mut window.fault {
+            headers.push(("x-amzn-errortype".to_owned(), named));
+        }
+    })
+}
+
+/// Google's error before a model is asked, told by its status or by the reason in its details.
+pub(crate) fn vertex(status: u16, name: &str, reason: Option<&str>, message: &str) -> Meets {
+    let mut inner = json!({ "code": status, "message": message, "status": name });
+    if let Some(reason) = reason {
+        inner["details"] =
+            json!([{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason }]);
+    }
+    error(status, reason.unwrap_or(name), &json!({ "error": inner }))
 }
 
 /// OpenRouter's error.

@@ -51,6 +51,15 @@ vendors! {
     MISTRAL: "mistral", "Mistral";
     TOGETHER: "together", "Together";
     XAI: "xai", "xAI";
+    BEDROCK: "bedrock", "Bedrock";
+    VERTEX: "vertex", "Vertex";
+}
+
+impl Vendor {
+    /// Whether it serves others' models in a way of its own, which the simulated provider does not speak.
+    pub(crate) fn is_cloud(self) -> bool {
+        self == BEDROCK || self == VERTEX
+    }
 }
 
 /// What is asked, and of whom.
@@ -88,6 +97,16 @@ pub(crate) const fn chat_of(vendor: Vendor) -> Asked {
 /// The same, streamed.
 pub(crate) const fn chat_stream_of(vendor: Vendor) -> Asked {
     asked(vendor, Api::Chat, true)
+}
+
+/// Messages of a cloud that serves Claude.
+pub(crate) const fn messages_of(vendor: Vendor) -> Asked {
+    asked(vendor, Api::Messages, false)
+}
+
+/// The same, streamed.
+pub(crate) const fn messages_stream_of(vendor: Vendor) -> Asked {
+    asked(vendor, Api::Messages, true)
 }
 
 /// A request other than the usual one.

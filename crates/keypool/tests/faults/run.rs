@@ -8,9 +8,11 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 
 use crate::check;
+use crate::clouds;
 use crate::meets::What;
 use crate::ports::OpenPort;
 use crate::row::{Asked, Row, Sends, Step};
+use crate::support::cloud::Server;
 use crate::support::{
     self, Answer, Api, Call, PATIENCE, Setup, World, anthropic_key, eventually, gemini_key, mask,
     openai_key,
@@ -84,15 +86,15 @@ pub(crate) async fn all(rows: impl Iterator<Item = Row>) {
 /// Runs one row; says what is not as it should be.
 async fn run(row: Row) -> Vec<String> {
     // The ports come first, so that they outlive the gateway.
-    let (_ports, world) = world_of(&row).await;
+    let (_ports, clouds, world) = world_of(&row).await;
     for step in &row.before {
         take(step, &row, &world).await;
     }
-    let before = received(&row, &world);
+    let before = received(&row, &clouds, &world);
     let began = Instant::now();
     let seen = ask(&row, &world).await;
     let took = began.elapsed();
-    let reached = received(&row, &world) - before;
+    let reached = received(&row, &clouds, &world) - before;
     let mut complaints = check::answer(&row, &seen);
     complaints.extend(check::attempts(&row, &seen, reached));
     if took > row.within {
@@ -113,6 +115,8 @@ pub(crate) fn secret(asked: Asked, number: usize) -> String {
     match asked.vendor.name {
         "anthropic" => anthropic_key(number),
         "gemini" => gemini_key(number),
+        "bedrock" => clouds::access_key(number),
+        "vertex" => clouds::account(number),
         _ => openai_key(number),
     }
 }
@@ -122,7 +126,7 @@ pub(crate) fn spare_secret(asked: Asked) -> String {
     secret(asked, SPARE)
 }
 
-async fn world_of(row: &Row) -> (Vec<OpenPort>, World) {
+async fn world_of(row: &Row) -> (Vec<OpenPort>, Vec<Server>, World) {
     let provider = row.asked.vendor.name;
     let speaks_like = match provider {
         own @ ("anthropic" | "gemini") => own,
@@ -131,10 +135,17 @@ async fn world_of(row: &Row) -> (Vec<OpenPort>, World) {
     let secrets: Vec<String> = (1..=row.keys.len())
         .map(|number| secret(row.asked, number))
         .collect();
-    let entries: Vec<Value> = secrets
-        .iter()
-        .map(|secret| json!({ "key": secret }))
-        .collect();
+    let mut servers = Vec::new();
+    let mut entries = Vec::new();
+    for (number, (secret, meets)) in (1..).zip(secrets.iter().zip(&row.keys)) {
+        if row.asked.vendor.is_cloud() {
+            let server = clouds::serve(row.asked.vendor, meets).await;
+            entries.push(clouds::entry(row.asked.vendor, number, &server));
+            servers.push(server);
+        } else {
+            entries.push(json!({ "key": secret }));
+        }
+    }
     let mut setup = Setup::empty()
         .with_sim_keys(speaks_like, SPARE)
         .strategy("fill-first")
@@ -159,11 +170,13 @@ async fn world_of(row: &Row) -> (Vec<OpenPort>, World) {
     }
     let world = setup.start().await;
     for (secret, meets) in secrets.iter().zip(&row.keys) {
-        if let What::Fault(window) = &meets.what {
+        if let What::Fault(window) = &meets.what
+            && servers.is_empty()
+        {
             world.fault(secret, window.clone());
         }
     }
-    (ports, world)
+    (ports, servers, world)
 }
 
 /// Streams of ten pieces of text.
@@ -207,8 +220,12 @@ async fn take(step: &Step, row: &Row, world: &World) {
     }
 }
 
-/// Requests for answers of a model that have reached the simulated provider.
-fn received(row: &Row, world: &World) -> usize {
+/// Requests for answers of a model that have reached the simulated provider, or the clouds' servers.
+fn received(row: &Row, clouds: &[Server], world: &World) -> usize {
+    if row.asked.vendor.is_cloud() {
+        let received = clouds.iter().flat_map(Server::received);
+        return received.filter(clouds::is_asked).count();
+    }
     let is_one = |path: &str| match row.asked.api {
         // Model and method stand in it.
         Api::Gemini => path.contains("enerateContent"),

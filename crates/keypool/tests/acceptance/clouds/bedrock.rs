@@ -1,6 +1,5 @@
 //! Claude on Bedrock: signed requests, and answers in frames.
 
-mod frames;
 mod signature;
 
 use std::sync::Arc;
@@ -8,10 +7,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::server::{Received, Reply, Server};
 use super::{setup, world};
+use crate::support::cloud::frames::{chunk, exception, stream};
+use crate::support::cloud::{Received, Reply, Server};
 use crate::support::{Answer, Api, CANARY, Event, World, mask};
-use frames::{chunk, exception, stream};
 
 const MODEL: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 

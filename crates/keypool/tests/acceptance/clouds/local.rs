@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::server::{Reply, Server};
 use super::world;
+use crate::support::cloud::{Reply, Server};
 use crate::support::{Api, CANARY};
 
 fn chat_of(provider: &str) -> Value {

@@ -11,8 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::server::{Received, Reply, Server};
 use super::{setup, world};
+use crate::support::cloud::{Received, Reply, Server};
 use crate::support::{Api, CANARY, World};
 
 const ACCOUNT: &str = include_str!("../../fixtures/service_account.json");

@@ -4,6 +4,7 @@
 mod answer;
 mod api;
 mod client;
+pub(crate) mod cloud;
 mod gateway;
 mod raw;
 pub(crate) mod raw_http2;

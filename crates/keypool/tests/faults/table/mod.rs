@@ -2,6 +2,7 @@
 //! of several APIs it is a row for each.
 
 mod client;
+mod clouds;
 mod failing;
 mod garbage;
 mod gemini;
@@ -31,6 +32,7 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
         outage::rows(),
         recovery::rows(),
         gemini::rows(),
+        clouds::rows(),
     ]
     .into_iter()
     .flatten()

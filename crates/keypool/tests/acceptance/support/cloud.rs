@@ -1,5 +1,7 @@
 //! A provider that keeps what it was sent and answers as a test says.
 
+pub(crate) mod frames;
+
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
@@ -8,36 +10,36 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use crate::support::eventually;
+use super::eventually;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub(super) struct Received {
-    pub(super) method: String,
+pub(crate) struct Received {
+    pub(crate) method: String,
     /// Path and query.
-    pub(super) target: String,
+    pub(crate) target: String,
     headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// An answer of the provider's.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(String, String)>,
     body: Vec<u8>,
     /// The rest of the body, and what it waits for.
     rest: Option<(Arc<Notify>, Vec<u8>)>,
 }
 
 /// Answers each request on a connection of its own.
-pub(super) struct Server {
+pub(crate) struct Server {
     url: String,
     received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Server {
-    pub(super) async fn start(answer: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -64,17 +66,17 @@ impl Server {
         Self { url, received }
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// What came so far, in order.
-    pub(super) fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
 
     /// The probe of a key, which must come.
-    pub(super) async fn probe(&self) -> Received {
+    pub(crate) async fn probe(&self) -> Received {
         eventually("a key is probed", async || {
             let received = self.received();
             received.into_iter().find(|request| request.method == "GET")
@@ -84,7 +86,7 @@ impl Server {
 
     /// The only request that came.
     #[track_caller]
-    pub(super) fn only(&self) -> Received {
+    pub(crate) fn only(&self) -> Received {
         let received = self.received();
         assert_eq!(received.len(), 1, "{received:?}");
         received[0].clone()
@@ -94,7 +96,7 @@ impl Server {
 impl Received {
     /// The value of a header that comes once at most; empty when it is absent.
     #[track_caller]
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let mut values = self.headers.iter().filter(|(known, _)| known == name);
         let value = values.next().map_or("", |(_, value)| value);
         assert!(values.next().is_none(), "{name} came twice");
@@ -102,7 +104,7 @@ impl Received {
     }
 
     /// The headers by which clients prove who they are, as far as they came.
-    pub(super) fn credentials(&self) -> Vec<(&str, &str)> {
+    pub(crate) fn credentials(&self) -> Vec<(&str, &str)> {
         const NAMES: [&str; 4] = ["authorization", "x-api-key", "x-goog-api-key", "api-key"];
         let pairs = self.headers.iter();
         let pairs = pairs.filter(|(name, _)| NAMES.contains(&name.as_str()));
@@ -110,27 +112,32 @@ impl Received {
     }
 
     #[track_caller]
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 impl Reply {
-    pub(super) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self::bare(status, body).header("content-type", content_type)
+    }
+
+    /// An answer without a header.
+    pub(crate) fn bare(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self {
             status,
-            headers: vec![("content-type", content_type.to_owned())],
+            headers: Vec::new(),
             body: body.into(),
             rest: None,
         }
     }
 
-    pub(super) fn json(status: u16, body: &Value) -> Self {
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
         Self::new(status, "application/json", body.to_string())
     }
 
     /// A small chat completion.
-    pub(super) fn chat() -> Self {
+    pub(crate) fn chat() -> Self {
         let message = json!({"role": "assistant", "content": "Hello."});
         Self::json(
             200,
@@ -143,7 +150,7 @@ impl Reply {
     }
 
     /// A small answer of Messages.
-    pub(super) fn messages() -> Self {
+    pub(crate) fn messages() -> Self {
         Self::json(
             200,
             &json!({
@@ -154,19 +161,25 @@ impl Reply {
         )
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
-        self.headers.push((name, value.to_owned()));
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// The body goes on with these bytes once the gate is opened.
-    pub(super) fn then(mut self, gate: &Arc<Notify>, rest: Vec<u8>) -> Self {
+    pub(crate) fn then(mut self, gate: &Arc<Notify>, rest: Vec<u8>) -> Self {
         self.rest = Some((gate.clone(), rest));
         self
     }
 
+    /// What goes over a connection that is closed behind it.
     fn bytes(&self) -> Vec<u8> {
-        let mut head = format!("HTTP/1.1 {} Said\r\nconnection: close\r\n", self.status);
+        self.clone().header("connection", "close").kept_alive()
+    }
+
+    /// What goes over a connection that is kept.
+    pub(crate) fn kept_alive(&self) -> Vec<u8> {
+        let mut head = format!("HTTP/1.1 {} Said\r\n", self.status);
         for (name, value) in &self.headers {
             write!(head, "{name}: {value}\r\n").unwrap();
         }
@@ -176,8 +189,8 @@ impl Reply {
     }
 }
 
-/// Head and body of the one request of a connection; `None` if it closes before.
-async fn read(connection: &mut TcpStream) -> Option<Received> {
+/// Head and body of the next request of a connection; `None` if it closes before.
+pub(crate) async fn read(connection: &mut TcpStream) -> Option<Received> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 8192];
     loop {

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::Reply;
 
 /// A stream of these bytes.
-pub(super) fn stream(bytes: Vec<u8>) -> Reply {
+pub(crate) fn stream(bytes: Vec<u8>) -> Reply {
     Reply::new(200, "application/vnd.amazon.eventstream", bytes)
 }
 
 /// An event of the model's in its frame.
-pub(super) fn chunk(event: &Value) -> Vec<u8> {
+pub(crate) fn chunk(event: &Value) -> Vec<u8> {
     let payload = json!({ "bytes": BASE64_STANDARD.encode(event.to_string()), "p": "abcdefgh" });
     let headers = [
         (":event-type", "chunk"),
@@ -24,7 +24,7 @@ pub(super) fn chunk(event: &Value) -> Vec<u8> {
 }
 
 /// An exception of AWS's in its frame.
-pub(super) fn exception(name: &str, message: &str) -> Vec<u8> {
+pub(crate) fn exception(name: &str, message: &str) -> Vec<u8> {
     let headers = [
         (":exception-type", name),
         (":content-type", "application/json"),
@@ -37,7 +37,7 @@ pub(super) fn exception(name: &str, message: &str) -> Vec<u8> {
 }
 
 /// Lengths and their checksum, headers, payload, checksum of all.
-fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
     const STRING: u8 = 7;
     let mut written = Vec::new();
     for (name, value) in headers {
