@@ -169,7 +169,7 @@ pub enum Applied {
     Checked {
         /// States that changed by it.
         changed: Vec<StateChange>,
-        /// Keys for which a probe was asked for.
+        /// Keys for which a probe was asked for, or which the next request tries.
         probing: Vec<KeyId>,
     },
 }

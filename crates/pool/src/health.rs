@@ -11,7 +11,7 @@
 //! | refused, not yet confirmed | – | unavailable and probed at once |
 //! | 429 | −5 if declared limits should have foreseen it | rate-limited until the reset |
 //! | key refused | 0 | unavailable; probed after 1, 5, 30 probe intervals, then every 60 |
-//! | out of credit | – | unavailable until it returns; else probed every 60 intervals |
+//! | out of credit | – | unavailable until it returns; else until a request is served, tried every 60 intervals |
 //! | client's mistake, client gone, provider overloaded | – | – |
 //!
 //! Refusals of a burst that was on its way together are one event. Every way back, save that from
@@ -43,6 +43,7 @@ pub(crate) enum OutageCause {
     /// Refused; another key or a probe will tell whether it is dead.
     Suspected,
     Invalid,
+    /// No free call tells whether the account can pay again. A request that is served does.
     OutOfCredit,
 }
 
@@ -54,7 +55,8 @@ struct Outage {
     next_probe: Timestamp,
     failed_probes: usize,
     /// Whether a probe was asked for since it went out for this cause. What one from before finds does not
-    /// count: that a key may list models says little when it may do nothing else.
+    /// count: that a key may list models says little when it may do nothing else. For want of credit a request is
+    /// the probe.
     probed: bool,
 }
 
@@ -164,21 +166,28 @@ impl Health {
             .is_some_and(|outage| outage.cause == OutageCause::Suspected)
     }
 
+    /// Whether a request is to tell if its account can pay again.
+    pub(crate) fn is_tried_for_credit(&self) -> bool {
+        self.outage
+            .is_some_and(|outage| outage.cause == OutageCause::OutOfCredit && outage.probed)
+    }
+
     pub(crate) fn next_probe(&self) -> Option<Timestamp> {
         self.outage
             .filter(|outage| outage.ends_at.is_none())
             .map(|outage| outage.next_probe)
     }
 
-    /// When an unavailable key may return: at the stated end, else with the next probe.
+    /// When an unavailable key that no request is to try may return: at the stated end, else with the next probe.
     pub(crate) fn may_return_at(&self) -> Option<Timestamp> {
         self.outage
+            .filter(|_| !self.is_tried_for_credit())
             .map(|outage| outage.ends_at.unwrap_or(outage.next_probe))
     }
 
-    pub(crate) const fn is_out(&self) -> bool {
+    pub(crate) fn is_out(&self) -> bool {
         self.expired
-            || self.outage.is_some()
+            || (self.outage.is_some() && !self.is_tried_for_credit())
             || self.cooldown.until().is_some()
             || self.rests_until.is_some()
     }
@@ -198,13 +207,15 @@ impl Health {
         }
         self.cooldown.succeeded(granted_at);
         self.rests_in_a_row = 0;
-        self.trial.ended(lease, true);
+        if self.trial.ended(lease, true) && self.is_tried_for_credit() {
+            self.outage = None;
+        }
     }
 
     /// The request ended without a word on the key; `answered` if the provider accepted the key
-    /// and judged the request.
+    /// and judged the request, though it may not have asked yet who pays.
     pub(crate) fn unblamed(&mut self, lease: u64, answered: bool) {
-        self.trial.ended(lease, answered);
+        self.trial.ended(lease, answered && self.outage.is_none());
     }
 
     /// A fault was the key's. A degraded key that fails again is left out for a while, if it `may_rest`
@@ -260,7 +271,7 @@ impl Health {
     /// out already.
     pub(crate) fn suspected(&mut self, now: Timestamp) -> bool {
         self.last_error_at = now;
-        let is_news = self.outage.is_none();
+        let is_news = self.outage.is_none() || self.is_tried_for_credit();
         if is_news {
             self.go_out(now, OutageCause::Suspected, None);
         }
@@ -287,12 +298,12 @@ impl Health {
         let ends_at = ends_at.filter(|&ends_at| ends_at > now);
         match &mut self.outage {
             None => self.go_out(now, OutageCause::OutOfCredit, ends_at),
-            Some(Outage {
-                cause: OutageCause::OutOfCredit,
-                ends_at: known,
-                ..
-            }) => {
-                *known = (*known).max(ends_at);
+            Some(outage) if outage.cause == OutageCause::OutOfCredit => {
+                outage.ends_at = outage.ends_at.max(ends_at);
+                if outage.probed {
+                    outage.probed = false;
+                    outage.schedule_probe(now, self.probe_interval);
+                }
             }
             Some(_) => {}
         }
@@ -311,9 +322,10 @@ impl Health {
         self.trial = Trial::Wanted;
     }
 
-    /// A probe passed. Without an outage it says nothing new.
+    /// A probe passed. Without an outage it says nothing new, and of credit it says nothing.
     pub(crate) fn probe_passed(&mut self) {
-        if self.outage.is_some_and(|outage| outage.probed) {
+        let counts = |outage: Outage| outage.probed && outage.cause != OutageCause::OutOfCredit;
+        if self.outage.is_some_and(counts) {
             self.come_back();
         }
     }
@@ -350,10 +362,13 @@ impl Health {
         if let Some(outage) = &mut self.outage {
             outage.probed = true;
             outage.schedule_probe(now, self.probe_interval);
+            if outage.cause == OutageCause::OutOfCredit {
+                self.trial = Trial::Wanted;
+            }
         }
     }
 
-    /// An operator asks for a probe now. False when no probe could tell anything.
+    /// An operator asks for a probe now, which may be a request. False when none could tell anything.
     pub(crate) fn probe_now(&mut self, now: Timestamp) -> bool {
         if self.expired {
             return false;
@@ -364,7 +379,7 @@ impl Health {
 
     /// An operator returns the key, whatever stood against it.
     pub(crate) fn restored_by_operator(&mut self) {
-        if self.is_out() {
+        if self.is_out() || self.outage.is_some() {
             self.cooldown = Cooldown::default();
             self.come_back();
         }
@@ -388,7 +403,10 @@ impl Health {
         enabled: bool,
     ) -> Elapsed {
         let mut elapsed = Elapsed::default();
-        self.trial.elapse(now);
+        if self.trial.elapse(now) && self.is_tried_for_credit() {
+            self.outage = None;
+            elapsed.reason = Some("a request is served");
+        }
         if self.degraded && self.last_error_at + DEGRADED_RECOVERY <= now {
             self.degraded = false;
             self.score = self.score.max(HEALTHY_ABOVE + 1);
@@ -417,6 +435,7 @@ impl Health {
         }
         if elapsed.probe {
             self.expect_probe(now);
+            elapsed.probe = !self.is_tried_for_credit();
         }
         if !self.expired && expires_at.is_some_and(|at| at <= now) {
             self.expired = true;

@@ -154,6 +154,7 @@ impl Key {
                 .map(|bar| (bar.model.to_string(), Some(bar.until)))
                 .collect(),
             next_probe: self.health.next_probe(),
+            is_tried_for_credit: self.health.is_tried_for_credit(),
         }
     }
 

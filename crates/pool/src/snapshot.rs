@@ -164,6 +164,8 @@ pub struct KeySnapshot {
     pub barred_models: Vec<(String, Option<Timestamp>)>,
     /// When it will be probed, if it is unavailable.
     pub next_probe: Option<Timestamp>,
+    /// Whether it is unavailable for want of credit, and the next request is to tell if that is over.
+    pub is_tried_for_credit: bool,
 }
 
 /// Attempts that did not succeed, by class.

@@ -28,11 +28,13 @@ impl Trial {
         }
     }
 
-    /// The trial request ended; `passed` if the provider worked on it.
-    pub(crate) fn ended(&mut self, lease: u64, passed: bool) {
-        if matches!(*self, Self::Running { lease: on_trial, .. } if on_trial == lease) {
+    /// A request ended; `passed` if the provider worked on it. Tells whether it was the trial.
+    pub(crate) fn ended(&mut self, lease: u64, passed: bool) -> bool {
+        let was_trial = matches!(*self, Self::Running { lease: on_trial, .. } if on_trial == lease);
+        if was_trial {
             *self = if passed { Self::Passed } else { Self::Wanted };
         }
+        was_trial
     }
 
     /// A request that has run for so long was not refused.

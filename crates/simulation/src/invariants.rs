@@ -121,7 +121,7 @@ impl Watch {
         if !snapshot.config.enabled {
             self.fail(&format!("{key} is granted, which is disabled"));
         }
-        if snapshot.state == KeyState::Unavailable {
+        if snapshot.state == KeyState::Unavailable && !snapshot.is_tried_for_credit {
             self.fail(&format!("{key} is granted, which is unavailable"));
         }
         let barred = snapshot.barred_models.iter();

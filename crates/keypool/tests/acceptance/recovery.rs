@@ -3,7 +3,7 @@
 use keypool_sim::{Fault, FaultWindow};
 use serde_json::json;
 
-use crate::support::{Api, Clock, Setup, World, anthropic_key, openai_key};
+use crate::support::{Api, Clock, Setup, World, anthropic_key, eventually, mask, openai_key};
 
 /// One key, on a clock that is moved by hand. A request is sent once, so that each failure shows.
 async fn one_key() -> (World, Clock) {
@@ -219,6 +219,55 @@ async fn a_dead_key_stays_out_while_it_fails_and_a_check_returns_it_once_it_work
     world.sim.sim().restore(&dead).unwrap();
     world.post("/api/apikeys/health-check").await.data();
     world.becomes(&dead, "healthy").await;
+}
+
+// contract §4
+#[tokio::test]
+async fn a_key_out_of_credit_is_back_once_a_request_is_served_and_not_because_it_may_list_models() {
+    let (world, clock) = Setup::anthropic(2)
+        .strategy("fill-first")
+        .start_with_manual_clock()
+        .await;
+    let broke = anthropic_key(1);
+    let message = "Your credit balance is too low to access the Anthropic API.";
+    let error = json!({ "type": "invalid_request_error", "message": message });
+    let refusal = Fault::Verbatim {
+        status: 400,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: json!({ "type": "error", "error": error }).to_string(),
+    };
+    world.fault(&broke, refusal);
+    let attempts = async || {
+        let answer = world.ask(Api::Messages).await;
+        answer.assert_ok();
+        answer.header("x-keypool-attempts").to_owned()
+    };
+    assert_eq!([attempts().await, attempts().await], ["2", "1"]);
+
+    // One request tries it, an hour later or when a check is asked for, and no other until the next time.
+    for is_forced in [false, true, false] {
+        if is_forced {
+            world.post("/api/apikeys/health-check").await.data();
+        } else {
+            clock.advance(3600);
+        }
+        assert_eq!(world.state(&broke).await, "unavailable");
+        assert_eq!([attempts().await, attempts().await], ["2", "1"]);
+        assert_eq!(world.state(&broke).await, "unavailable");
+    }
+    let received = world.received();
+    assert!(received.iter().all(|request| request.method == "POST"));
+    eventually("it is told once", async || {
+        let told = world.get("/api/alerts").await.data();
+        (told["alerts"].as_array().unwrap().len() == 1).then_some(())
+    })
+    .await;
+
+    world.sim.sim().clear_faults();
+    clock.advance(3600);
+    assert_eq!(world.state(&broke).await, "unavailable");
+    assert_eq!(world.ask(Api::Messages).await.key(), mask(&broke));
+    assert_eq!(world.state(&broke).await, "healthy");
 }
 
 // acceptance 56

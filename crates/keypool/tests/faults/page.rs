@@ -40,8 +40,8 @@ const GROUPS: [(Group, &str, &str); 11] = [
     (
         Group::Money,
         "The money runs out",
-        "A key whose account cannot pay is out of use until the instant that the provider names, or a probe an hour later \
-         finds it well.",
+        "A key whose account cannot pay is out of use until the instant that the provider names, or until a request is served \
+         with it: one an hour tries it, and the next one after a forced check.",
     ),
     (
         Group::Limits,

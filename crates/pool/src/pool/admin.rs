@@ -193,8 +193,13 @@ impl Pool {
         }
         let mut probing = Vec::new();
         for (handle, id) in suspects {
-            self.reschedule(handle);
-            self.emit(Output::Probe(id));
+            let key = self.keys.get(handle);
+            if key.is_some_and(|key| key.health.is_tried_for_credit()) {
+                self.refresh(handle, "a check was asked for");
+            } else {
+                self.reschedule(handle);
+                self.emit(Output::Probe(id));
+            }
             probing.push(id);
         }
         Applied::Checked { changed, probing }

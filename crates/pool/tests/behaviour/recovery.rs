@@ -297,7 +297,7 @@ fn an_operator_returns_a_key_by_enabling_it_or_by_adding_it_anew() {
 }
 
 #[test]
-fn out_of_credit_ends_when_the_provider_said_it_would_or_is_probed_hourly() {
+fn out_of_credit_ends_when_the_provider_said_it_would_or_when_a_request_is_served() {
     let until = START + MINUTE * 90;
     let broke = |until| Verdict::OutOfCredit {
         until,
@@ -322,9 +322,24 @@ fn out_of_credit_ends_when_the_provider_said_it_would_or_is_probed_hourly() {
     assert_eq!(probes(&mut pool, just_before(until)), 0);
     assert_eq!(run(&mut pool, until, broke(None)), id(1));
     for hours in 1..4 {
-        assert_eq!(probes(&mut pool, until + MINUTE * 60 * hours), 1);
-        pool.handle_probe(until + MINUTE * 60 * hours, id(1), failed());
+        let due = until + MINUTE * 60 * hours;
+        let refusal = refused(&mut pool, just_before(due));
+        assert_eq!(
+            (refusal.reason, refusal.retry_at),
+            (RefusalReason::AllUnavailable, Some(due))
+        );
+        assert_eq!(probes(&mut pool, due), 0);
+        pool.handle_probe(due, id(1), ProbeResult::Passed);
+        assert_eq!(state(&mut pool, due, 1), KeyState::Unavailable);
+        let outcome = if hours < 3 {
+            broke(None)
+        } else {
+            Verdict::Success
+        };
+        assert_eq!(run(&mut pool, due, outcome), id(1));
     }
+    let end = until + MINUTE * 180;
+    assert_eq!(state(&mut pool, end, 1), KeyState::Healthy);
 }
 
 #[test]

@@ -332,16 +332,14 @@ impl Driver {
         };
         let mut expected = Vec::new();
         for key in &mut self.naive.keys {
-            if key.config.enabled
-                && !key.expired
-                && let Some(outage) = &mut key.outage
-            {
-                outage.probed = true;
-                outage.next_probe = self.now + outage.wait();
+            if key.config.enabled && !key.expired && key.outage.is_some() {
+                key.probe(self.now);
+                if !key.is_tried() {
+                    self.probes.push(key.config.id);
+                }
                 expected.push(key.config.id);
             }
         }
-        self.probes.extend(&expected);
         assert_eq!(sorted(probing), sorted(expected));
     }
 
@@ -392,7 +390,7 @@ impl Driver {
                 key.config.enabled = enabled;
                 if enabled {
                     key.bars.clear();
-                    if key.is_out() {
+                    if key.is_out() || key.outage.is_some() {
                         key.cooldown = None;
                         key.refused_at = None;
                         key.in_a_row = 0;

@@ -215,13 +215,15 @@ impl Naive {
             return refuse(RefusalReason::NoKeyForTags, None);
         }
         let returns = left.iter().filter(|key| key.config.enabled && !key.expired);
-        let returns = returns.filter_map(|key| {
+        let returns = returns.filter(|key| !key.is_tried()).filter_map(|key| {
             key.outage
                 .as_ref()
                 .map(|outage| outage.ends_at.unwrap_or(outage.next_probe))
         });
         let first_return = returns.min();
-        left.retain(|key| key.config.enabled && !key.expired && key.outage.is_none());
+        left.retain(|key| {
+            key.config.enabled && !key.expired && (key.outage.is_none() || key.is_tried())
+        });
         if left.is_empty() {
             return refuse(RefusalReason::AllUnavailable, first_return);
         }
@@ -353,10 +355,12 @@ impl Naive {
                 if !key.is_echo(lease.at) {
                     key.in_a_row = 0;
                 }
-                key.end_trial(lease.number, true);
+                if key.end_trial(lease.number, true) && key.is_tried() {
+                    key.outage = None;
+                }
             }
             Judged::ClientError | Judged::Suspected(Suspicion::ModelDenied) => {
-                key.end_trial(lease.number, true);
+                key.accept(lease.number);
             }
             Judged::Cancelled | Judged::Overloaded | Judged::Suspected(Suspicion::Fault(_)) => {
                 key.end_trial(lease.number, false);
@@ -375,7 +379,7 @@ impl Naive {
             Judged::Suspected(Suspicion::Invalid) => {
                 key.end_trial(lease.number, false);
                 key.last_error = now;
-                if key.outage.is_none() {
+                if key.outage.is_none() || key.is_tried() {
                     key.go_out(now, Cause::Suspected, None);
                     if key.config.enabled {
                         let id = key.config.id;
@@ -384,7 +388,7 @@ impl Naive {
                 }
             }
             Judged::ModelDenied => {
-                key.end_trial(lease.number, true);
+                key.accept(lease.number);
                 key.bar(&lease.model, true, now + Duration::from_hours(1), now);
             }
             Judged::RateLimited { until, scope } => {
@@ -416,7 +420,7 @@ impl Naive {
             return;
         };
         match passed {
-            Some(true) if outage.probed => key.come_back(),
+            Some(true) if outage.probed && outage.cause != Cause::OutOfCredit => key.come_back(),
             Some(true) => {}
             None if was_suspected => key.come_back(),
             None => outage.next_probe = now + outage.wait(),
@@ -528,6 +532,10 @@ impl Naive {
                     None => key.go_out(now, Cause::OutOfCredit, ends_at),
                     Some(outage) if outage.cause == Cause::OutOfCredit => {
                         outage.ends_at = outage.ends_at.max(ends_at);
+                        if outage.probed {
+                            outage.probed = false;
+                            outage.next_probe = now + outage.wait();
+                        }
                     }
                     Some(_) => {}
                 }

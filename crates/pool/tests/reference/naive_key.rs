@@ -167,10 +167,18 @@ impl NaiveKey {
         self.refused_at.is_some_and(|refused| granted_at < refused)
     }
 
-    pub(crate) fn end_trial(&mut self, number: u64, passed: bool) {
-        if matches!(self.trial, Trial::Running { lease, .. } if lease == number) {
+    pub(crate) fn end_trial(&mut self, number: u64, passed: bool) -> bool {
+        let is_it = matches!(self.trial, Trial::Running { lease, .. } if lease == number);
+        if is_it {
             self.trial = if passed { Trial::No } else { Trial::Wanted };
         }
+        is_it
+    }
+
+    /// The provider accepted the key, but may not have asked who pays.
+    pub(crate) fn accept(&mut self, number: u64) {
+        let passed = self.outage.is_none();
+        self.end_trial(number, passed);
     }
 
     /// What bars a model: a denial before a cool-down.
@@ -192,6 +200,12 @@ impl NaiveKey {
                 until,
             }),
         }
+    }
+
+    /// Whether a request is to tell if its account can pay again.
+    pub(crate) fn is_tried(&self) -> bool {
+        let mut outage = self.outage.iter();
+        outage.any(|outage| outage.cause == Cause::OutOfCredit && outage.probed)
     }
 
     pub(crate) fn go_out(&mut self, now: Timestamp, cause: Cause, ends_at: Option<Timestamp>) {
@@ -238,7 +252,8 @@ impl NaiveKey {
     }
 
     pub(crate) fn is_out(&self) -> bool {
-        self.expired || self.outage.is_some() || self.cooldown.is_some() || self.rest.is_some()
+        let is_unavailable = self.outage.is_some() && !self.is_tried();
+        self.expired || is_unavailable || self.cooldown.is_some() || self.rest.is_some()
     }
 
     pub(crate) fn trial_lapses(&self) -> Option<Timestamp> {
@@ -261,6 +276,9 @@ impl NaiveKey {
         let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         if due(self.trial_lapses()) {
             self.trial = Trial::No;
+            if self.is_tried() {
+                self.outage = None;
+            }
         }
         if self.degraded && self.last_error + MINUTE * 5 <= now {
             self.degraded = false;
@@ -277,12 +295,23 @@ impl NaiveKey {
         let probe = due(self.probe_due());
         if due(self.outage.as_ref().and_then(|outage| outage.ends_at)) {
             self.come_back();
-        } else if probe && let Some(outage) = &mut self.outage {
-            outage.probed = true;
-            outage.next_probe = now + outage.wait();
+        } else if probe {
+            self.probe(now);
         }
         self.expired |= due(self.config.expires_at);
-        probe
+        probe && !self.is_tried()
+    }
+
+    /// A probe begins, or the next request is to be one.
+    pub(crate) fn probe(&mut self, now: Timestamp) {
+        let Some(outage) = &mut self.outage else {
+            return;
+        };
+        outage.probed = true;
+        outage.next_probe = now + outage.wait();
+        if outage.cause == Cause::OutOfCredit {
+            self.trial = Trial::Wanted;
+        }
     }
 
     /// When [`Self::elapse`] next does something.

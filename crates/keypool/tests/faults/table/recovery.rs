@@ -51,6 +51,25 @@ pub(super) fn rows() -> Vec<Row> {
         );
         rows.push(
             row(
+                "The account was empty and pays again, and a check is forced",
+                asked,
+            )
+            .keys([(empty(asked), Sound)])
+            .after([
+                Step::Ask(1),
+                Step::Becomes(1, "unavailable"),
+                Step::Heal,
+                check(),
+            ]),
+        );
+        rows.push(
+            row("The account is still empty when a check is forced", asked)
+                .keys([(empty(asked), Out("out_of_credit")), (sound(), Sound)])
+                .after([Step::Ask(1), Step::Becomes(1, "unavailable"), check()])
+                .attempts(2),
+        );
+        rows.push(
+            row(
                 "The key was revoked, restored, removed and added again",
                 asked,
             )
@@ -86,6 +105,18 @@ fn limited(seconds: u64) -> Meets {
         Fault::rate_limited(seconds),
     )
     .once()
+}
+
+fn empty(asked: Asked) -> Meets {
+    match asked {
+        MESSAGES => anthropic(402, "billing_error", "Your payment could not be processed."),
+        _ => openai(
+            429,
+            "insufficient_quota",
+            Some("insufficient_quota"),
+            "You exceeded your current quota.",
+        ),
+    }
 }
 
 /// A 401 of an answer of a model; the list of models is answered.
