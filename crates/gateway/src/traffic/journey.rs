@@ -217,7 +217,7 @@ impl<'a> Journey<'a> {
             };
             self.tell_failover(&settlement);
             self.trail.attempts += 1;
-            let failure = match self.attempt(target, &outbound, settlement).await {
+            let failure = match self.attempt(stage, &outbound, settlement).await {
                 Ok(response) => {
                     stage.served();
                     return Some(self.answered(target, response));
@@ -406,10 +406,11 @@ impl<'a> Journey<'a> {
 
     async fn attempt(
         &mut self,
-        target: &Target,
+        stage: &mut Stage<'_>,
         outbound: &Outbound,
         settlement: Settlement,
     ) -> Result<Response<AnswerBody>, Failure> {
+        let target = stage.target;
         let request = &self.request;
         let measurements = &target.provider.measurements;
         let started = self.means.core.time.now();
@@ -433,6 +434,7 @@ impl<'a> Journey<'a> {
             outbound,
             time_left: self.time_left(),
             end: tokio::time::Instant::now() + self.means.live.config.timeouts.total,
+            course: &mut stage.course,
         };
         let answered = attempt.run(settlement).await;
         if answered.is_ok() {

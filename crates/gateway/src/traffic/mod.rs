@@ -15,6 +15,7 @@ mod quota_report;
 mod refusals;
 pub(crate) mod relay;
 mod request;
+mod sending;
 mod settlement;
 mod stage;
 mod translation;

@@ -27,6 +27,7 @@ mod health;
 mod held_open;
 mod hostile;
 mod http2_abuse;
+mod keep_alive;
 mod learning;
 mod lifecycle;
 mod operations;
