@@ -5,6 +5,8 @@
 //! ([`translate_answer`]), as a stream ([`StreamTranslator`]) or as an error ([`Failure`]). Embeddings
 //! have a way of their own ([`EmbeddingRequest`], [`translate_embeddings`]).
 //!
+//! An answer that came whole where a stream was asked for becomes one ([`answer_as_stream`]).
+//!
 //! Between equal APIs a body passes untouched, but for what another API sealed
 //! ([`without_foreign_state`]).
 //!
@@ -36,6 +38,7 @@ pub mod rules;
 mod seal;
 mod sse;
 mod stream;
+mod whole_stream;
 
 pub use answer::{Settings, translate_answer};
 pub use api::{AnthropicVersion, Api, ChatFlavour, ServerTools, Target};
@@ -49,3 +52,4 @@ pub use namespaces::NamespacedTool;
 pub use request::{ClientRequest, Translated};
 pub use seal::carries_foreign_state;
 pub use stream::StreamTranslator;
+pub use whole_stream::answer_as_stream;

@@ -29,7 +29,7 @@ use crate::traffic::relay::{
 use crate::traffic::request::{ClientRequest, RequestFacts};
 use crate::traffic::sending::Sent;
 use crate::traffic::settlement::Settlement;
-use crate::traffic::translation::{Outbound, told_at};
+use crate::traffic::translation::{Outbound, as_stream, told_at};
 use crate::traffic::upstream_body::{BodyError, UpstreamBody};
 use crate::upstream::{OpenRequest, UpstreamClient};
 
@@ -143,7 +143,8 @@ impl Attempt<'_> {
                     held_bytes += chunk.len();
                     held.push_back(chunk);
                     if held_bytes > limits::HELD_ANSWER_BYTES {
-                        if self.outbound.translation.is_some() || self.request.facts.is_array {
+                        let facts = &self.request.facts;
+                        if self.outbound.translation.is_some() || facts.is_streamed() {
                             let reason = "it is too large to be written anew";
                             return Err(Failure::unreadable(settlement, reason));
                         }
@@ -190,13 +191,21 @@ impl Attempt<'_> {
                 }
             }
         };
-        settlement.begin_answer(answer.parts.status.as_u16());
         let made_state = keypool_wire::state_ids_of_answer(endpoint, &whole);
-        settlement.settle_seen(verdict, &made_state);
         let mut body = translated.unwrap_or(whole);
-        if self.request.facts.is_array {
+        let facts = &self.request.facts;
+        if facts.is_array {
             body = array_of_one(&body);
+        } else if facts.is_streamed() && answer.parts.status.is_success() {
+            let Some(stream) = as_stream(facts.endpoint, &body) else {
+                let reason = "it is no stream, and no answer that could be made one";
+                return Err(Failure::unreadable(settlement, reason));
+            };
+            Opening::Events.mend_type(&mut answer.parts.headers);
+            body = stream;
         }
+        settlement.begin_answer(answer.parts.status.as_u16());
+        settlement.settle_seen(verdict, &made_state);
         Ok(answered(&answer.parts, AnswerBody::whole(body)))
     }
 

@@ -13,6 +13,7 @@ use keypool_translate::{
     AnthropicVersion, Api, ChatFlavour, ClientRequest as ReadRequest, EmbeddingApi,
     EmbeddingRequest, EmbeddingSettings, Failure as ForeignFailure, NamespacedTool, Refusal,
     ServerTools, Settings, StreamTranslator, Target as WrittenFor, Translated, VectorEncoding,
+    answer_as_stream,
     carries_foreign_state, translate_answer, translate_embeddings, without_foreign_state,
 };
 use keypool_wire::{Dialect, Endpoint, OwnError, Peek, ProviderKind};
@@ -323,6 +324,13 @@ pub(super) fn told_at(asked: Endpoint, failure: &ForeignFailure) -> Bytes {
         Dialect::Gemini => Api::GenerateContent,
     };
     failure.body(client_s).into()
+}
+
+/// A whole answer as the stream that a client asked for at `asked`.
+#[must_use]
+pub(super) fn as_stream(asked: Endpoint, whole: &[u8]) -> Option<Bytes> {
+    let api = Api::of_endpoint(asked)?;
+    answer_as_stream(api, whole).map(Bytes::from)
 }
 
 fn refused(refusal: &Refusal) -> OwnError {

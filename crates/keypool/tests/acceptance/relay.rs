@@ -51,7 +51,10 @@ async fn an_answer_arrives_byte_for_byte_whole_or_as_a_stream() {
                   event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\ndata: \"delta\":{}}\n\n\
                   id: 7\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
     let world = Setup::anthropic(1).start().await;
-    for (content_type, body) in [("application/json", plain), ("text/event-stream", stream)] {
+    for (content_type, body, is_streamed) in [
+        ("application/json", plain, false),
+        ("text/event-stream", stream, true),
+    ] {
         let headers = vec![
             ("content-type".to_owned(), content_type.to_owned()),
             ("request-id".to_owned(), "req_42".to_owned()),
@@ -63,7 +66,11 @@ async fn an_answer_arrives_byte_for_byte_whole_or_as_a_stream() {
             body: body.clone(),
         };
         world.fault(&anthropic_key(1), fault);
-        let answer = world.ask_stream(Api::Messages).await;
+        let answer = if is_streamed {
+            world.ask_stream(Api::Messages).await
+        } else {
+            world.ask(Api::Messages).await
+        };
         assert_eq!(answer.text(), body);
         assert_eq!(answer.header("content-type"), content_type);
         assert_eq!(answer.header("request-id"), "req_42");

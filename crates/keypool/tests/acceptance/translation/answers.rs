@@ -79,6 +79,32 @@ async fn a_stream_is_translated_event_by_event_and_not_held_until_it_ends() {
 }
 
 #[tokio::test]
+async fn a_provider_that_answers_whole_where_a_stream_was_asked_for_is_heard_all_the_same() {
+    for pair in PAIRS {
+        let world = Pair::world().await;
+        let mut own = pair.provider.body();
+        own["model"] = pair.model().into();
+        let whole = world.send(pair.provider, &own).await;
+        let whole_answer = Fault::Verbatim {
+            status: 200,
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: whole.text(),
+        };
+        world.fault(&pair.key(), whole_answer);
+        let answer = pair.post(&world, &pair.streamed()).await;
+        answer.assert_ok();
+        assert_eq!(answer.header("content-type"), "text/event-stream");
+        let events = answer.events();
+        assert_eq!(
+            text_in(pair.client, &events),
+            text_of(pair.provider, &whole),
+            "{pair:?}"
+        );
+        assert!(is_end(pair.client, events.last().unwrap()), "{pair:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_pools_quota_is_told_in_the_clients_header_names() {
     let limit = json!({ "requestsPerMinute": 100 });
     let setup = Pair::setup(1).every_key("rateLimit", &limit);

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use keypool_sim::{ContentEncoding, Fault};
+use serde_json::{Value, json};
 
-use crate::meets::{Meets, fault, sound};
+use crate::meets::{Meets, fault, sound, verbatim};
 use crate::row::Leaves::{Scored, Sound};
 use crate::row::{
-    Asked, CHAT, CHAT_STREAM, DEEPSEEK, EMBEDDINGS, Group, MESSAGES, MESSAGES_STREAM, OPENROUTER,
-    RESPONSES, RESPONSES_STREAM, Row, chat_of, chat_stream_of,
+    Asked, CHAT, CHAT_STREAM, DEEPSEEK, EMBEDDINGS, GENERATE_STREAM, Group, MESSAGES,
+    MESSAGES_STREAM, OPENROUTER, RESPONSES, RESPONSES_STREAM, Row, chat_of, chat_stream_of,
 };
+use crate::run::TEXT;
 
 fn row(trouble: &'static str, asked: Asked) -> Row {
     Row::new(Group::Odd, trouble, asked)
@@ -18,6 +20,32 @@ fn row(trouble: &'static str, asked: Asked) -> Row {
 fn compressed(encoding: ContentEncoding) -> Meets {
     let words = format!("`content-encoding: {}`", encoding.name());
     fault(&words, Fault::Compressed { encoding })
+}
+
+/// What each API says of the whole text where no stream is asked for.
+fn whole_answers() -> [(Asked, Value); 4] {
+    let text = json!({ "type": "text", "text": TEXT });
+    let message = json!({ "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [text],
+        "stop_reason": "end_turn", "stop_sequence": null, "usage": { "input_tokens": 9, "output_tokens": 9 } });
+    let said = json!({ "role": "assistant", "content": TEXT });
+    let completion = json!({ "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{ "index": 0, "message": said, "finish_reason": "stop" }],
+        "usage": { "prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18 } });
+    let text = json!({ "type": "output_text", "text": TEXT, "annotations": [] });
+    let item = json!({ "id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [text] });
+    let response = json!({ "id": "resp_1", "object": "response", "created_at": 1, "model": "m",
+        "status": "completed", "output": [item],
+        "usage": { "input_tokens": 9, "output_tokens": 9, "total_tokens": 18 } });
+    let content = json!({ "role": "model", "parts": [{ "text": TEXT }] });
+    let candidate = json!({ "index": 0, "content": content, "finishReason": "STOP" });
+    let generated = json!({ "candidates": [candidate],
+        "usageMetadata": { "promptTokenCount": 9, "candidatesTokenCount": 9, "totalTokenCount": 18 } });
+    [
+        (MESSAGES_STREAM, message),
+        (CHAT_STREAM, completion),
+        (RESPONSES_STREAM, response),
+        (GENERATE_STREAM, generated),
+    ]
 }
 
 pub(super) fn rows() -> Vec<Row> {
@@ -93,6 +121,18 @@ pub(super) fn rows() -> Vec<Row> {
         (fault("a slow head", Fault::SlowHead { delay }), Sound),
         (sound(), Sound),
     ]));
+    for (asked, body) in whole_answers() {
+        let meets = verbatim(
+            "200, one JSON object",
+            200,
+            "application/json",
+            &body.to_string(),
+        );
+        rows.push(
+            row("A stream is asked for, and the answer comes whole", asked)
+                .keys([(meets, Sound), (sound(), Sound)]),
+        );
+    }
     rows.push(row("The answer is called HTML", MESSAGES).keys([
         (
             fault("`content-type: text/html`", Fault::WrongContentType),
