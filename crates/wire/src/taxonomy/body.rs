@@ -70,6 +70,8 @@ impl ErrorBody {
                 root.get("response")
                     .and_then(|response| response.get("error"))
             })
+            // OpenRouter, where a provider behind it gave up.
+            .or_else(|| root.pointer("/choices/0/error"))
             .unwrap_or(&root);
         let message = message_of(error)
             .or_else(|| message_of(&root))

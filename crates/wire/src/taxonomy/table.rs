@@ -207,8 +207,8 @@ pub(super) static ROWS: &[Row] = &[
     Row::new(Only(Vertex), Is(429), Sign::None,
         RateLimited(GroupModel, Told), NextKey, "rate_limited"), // S: per project, region and model
 
-    // Gemini, §4.3. The first comes as the `finishReason` of a 200.
-    Row::new(GEMINI, Any, Code(&["PUP_LIMITED_DISABLED"]),
+    // Gemini, §4.3. The first comes as the `finishReason` of a 200, from Vertex, too.
+    Row::new(Anyone, Any, Code(&["PUP_LIMITED_DISABLED"]),
         Invalid(Group), NextKey, "account_limited"), // V
     Row::new(GEMINI, Is(400), Code(&["API_KEY_INVALID", "API_KEY_EXPIRED"]),
         Invalid(Key), NextKey, "invalid_key"), // S
