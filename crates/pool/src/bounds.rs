@@ -211,5 +211,5 @@ pub const REST_FIRST: Duration = Duration::from_secs(1);
 /// How long such a key is left out at most.
 pub const REST_MAX: Duration = Duration::from_secs(30);
 
-/// How long an operator is not told again that a provider refuses most keys.
-pub const MASS_REFUSAL_SILENCE: Duration = Duration::from_hours(1);
+/// How long an operator is not told again that a provider refuses most keys, or serves nobody from here.
+pub const PROVIDER_ALERT_SILENCE: Duration = Duration::from_hours(1);

@@ -157,7 +157,7 @@ impl Course {
                 }
                 self.tried.push(key);
             }
-            Suspicion::Invalid => self.tried.push(key),
+            Suspicion::Invalid | Suspicion::AccountInvalid => self.tried.push(key),
             Suspicion::Fault(_) => self.exclude_for_now(key),
         }
         match self.suspects.iter_mut().find(|(known, _)| *known == key) {
@@ -249,7 +249,7 @@ impl Course {
     pub(crate) fn refused_by(&self) -> impl Iterator<Item = KeyId> + '_ {
         let refused = self.suspects.iter();
         refused
-            .filter(|(_, known)| *known == Suspicion::Invalid)
+            .filter(|(_, known)| known.is_refusal())
             .map(|&(key, _)| key)
     }
 

@@ -59,6 +59,8 @@ pub enum Verdict {
     Cancelled,
     /// The provider as a whole is overloaded: counted, but no blame.
     Overloaded,
+    /// The provider serves nobody from where the gateway is: told, and no blame.
+    NotServed,
     /// A fault that is the key's or may be: score −5.
     Fault(FaultKind),
     /// A 429: cools down, and score −5 when declared limits did not foresee it.
@@ -93,11 +95,19 @@ pub enum Suspicion {
     Fault(FaultKind),
     /// The provider refused the key: if it is dead, as [`Verdict::Invalid`].
     Invalid,
+    /// The provider refused the account behind the key: the same for all keys of its quota group.
+    AccountInvalid,
     /// The provider does not know the model: if others may use it, as [`Verdict::ModelDenied`].
     ModelDenied,
 }
 
 impl Suspicion {
+    /// Whether the provider refused the key, or what is behind it.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::Invalid | Self::AccountInvalid)
+    }
+
     /// Whether the provider may have worked on the request, so that sending it again may be billed twice.
     #[must_use]
     pub const fn may_have_run(self) -> bool {

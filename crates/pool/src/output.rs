@@ -84,6 +84,8 @@ pub enum AlertKind {
     SharedQuota,
     /// The provider refuses most keys at once.
     MostKeysRefused,
+    /// The provider serves nobody from where the gateway is.
+    NotServed,
 }
 
 /// What a probe found.

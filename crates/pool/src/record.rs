@@ -44,7 +44,7 @@ impl Record {
                 &mut counts.client_error
             }
             Verdict::Cancelled => &mut counts.cancelled,
-            Verdict::Overloaded => &mut counts.overloaded,
+            Verdict::Overloaded | Verdict::NotServed => &mut counts.overloaded,
             Verdict::Fault(fault) | Verdict::Suspected(Suspicion::Fault(fault)) => match fault {
                 FaultKind::ServerError => &mut counts.server_error,
                 FaultKind::Timeout => &mut counts.timeout,
@@ -53,7 +53,10 @@ impl Record {
                 FaultKind::Garbage => &mut counts.garbage,
             },
             Verdict::RateLimited { .. } => &mut counts.rate_limited,
-            Verdict::Invalid | Verdict::Suspected(Suspicion::Invalid) => &mut counts.invalid,
+            Verdict::Invalid
+            | Verdict::Suspected(Suspicion::Invalid | Suspicion::AccountInvalid) => {
+                &mut counts.invalid
+            }
             Verdict::OutOfCredit { .. } => &mut counts.out_of_credit,
             Verdict::ModelDenied => &mut counts.model_denied,
         }

@@ -145,7 +145,7 @@ impl Tally {
                 &mut errors.client_error
             }
             Verdict::Cancelled => &mut errors.cancelled,
-            Verdict::Overloaded => &mut errors.overloaded,
+            Verdict::Overloaded | Verdict::NotServed => &mut errors.overloaded,
             Verdict::Fault(fault) | Verdict::Suspected(Suspicion::Fault(fault)) => match fault {
                 FaultKind::ServerError => &mut errors.server_error,
                 FaultKind::Timeout => &mut errors.timeout,
@@ -154,7 +154,10 @@ impl Tally {
                 FaultKind::Garbage => &mut errors.garbage,
             },
             Verdict::RateLimited { .. } => &mut errors.rate_limited,
-            Verdict::Invalid | Verdict::Suspected(Suspicion::Invalid) => &mut errors.invalid,
+            Verdict::Invalid
+            | Verdict::Suspected(Suspicion::Invalid | Suspicion::AccountInvalid) => {
+                &mut errors.invalid
+            }
             Verdict::OutOfCredit { .. } => &mut errors.out_of_credit,
             Verdict::ModelDenied => &mut errors.model_denied,
         };

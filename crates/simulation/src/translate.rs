@@ -72,10 +72,13 @@ pub(crate) fn meaning(judged: &Judgement, status: u16) -> (Verdict, Failed) {
     let (verdict, failed) = match judged.key {
         KeyVerdict::Blameless => (Verdict::ClientError, Failed::Key),
         KeyVerdict::Overloaded => (Verdict::Overloaded, Failed::Overloaded),
-        KeyVerdict::NotServed => (Verdict::Overloaded, Failed::Provider),
+        KeyVerdict::NotServed => (Verdict::NotServed, Failed::Provider),
         KeyVerdict::Fault if status == 504 => suspected(Suspicion::Fault(FaultKind::Timeout)),
         KeyVerdict::Fault => suspected(Suspicion::Fault(FaultKind::ServerError)),
         KeyVerdict::Suspect => suspected(Suspicion::ModelDenied),
+        KeyVerdict::Invalid {
+            scope: Scope::Group | Scope::GroupModel,
+        } => suspected(Suspicion::AccountInvalid),
         KeyVerdict::Invalid { .. } => suspected(Suspicion::Invalid),
         KeyVerdict::RateLimited {
             until_unix_micros,

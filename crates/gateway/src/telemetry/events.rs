@@ -97,8 +97,8 @@ pub(crate) struct Alert {
     /// The key's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
-    /// What it is about: `key-invalid`, `most-keys-refused`, `out-of-credit`, `key-expired`, `health-low`,
-    /// `limit-corrected`, `foreign-use`, `shared-quota` or `breaker-open`.
+    /// What it is about: `key-invalid`, `most-keys-refused`, `not-served`, `out-of-credit`, `key-expired`,
+    /// `health-low`, `limit-corrected`, `foreign-use`, `shared-quota` or `breaker-open`.
     pub(crate) kind: &'static str,
     /// What happened, for people.
     pub(crate) message: String,
@@ -222,6 +222,7 @@ fn kind_name(kind: AlertKind) -> &'static str {
         AlertKind::ForeignUse => "foreign-use",
         AlertKind::SharedQuota => "shared-quota",
         AlertKind::MostKeysRefused => "most-keys-refused",
+        AlertKind::NotServed => "not-served",
     }
 }
 

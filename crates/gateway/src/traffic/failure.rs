@@ -362,10 +362,10 @@ fn meaning_of(judged: &Judgement, status: Option<u16>) -> (Verdict, Failed) {
     let (verdict, failed) = match judged.key {
         KeyVerdict::Blameless => (Verdict::ClientError, Failed::Key),
         KeyVerdict::Overloaded => (Verdict::Overloaded, Failed::Overloaded),
-        KeyVerdict::NotServed => (Verdict::Overloaded, Failed::Provider),
+        KeyVerdict::NotServed => (Verdict::NotServed, Failed::Provider),
         KeyVerdict::Fault => suspected(Suspicion::Fault(server_fault(status))),
         KeyVerdict::Suspect => suspected(Suspicion::ModelDenied),
-        KeyVerdict::Invalid { .. } => suspected(Suspicion::Invalid),
+        KeyVerdict::Invalid { scope } => suspected(refusal_of(scope)),
         KeyVerdict::RateLimited { .. } => (verdict_of(&judged.key), Failed::Quota),
         KeyVerdict::OutOfCredit { .. } | KeyVerdict::ModelDenied => {
             (verdict_of(&judged.key), Failed::Key)
@@ -396,8 +396,8 @@ pub(super) fn verdict_of(verdict: &KeyVerdict) -> Verdict {
     let at = |micros: Option<u64>| micros.map(Timestamp::from_unix_micros);
     match *verdict {
         KeyVerdict::Blameless | KeyVerdict::Suspect => Verdict::ClientError,
-        // Both are the provider's, whichever key is asked.
-        KeyVerdict::Overloaded | KeyVerdict::NotServed => Verdict::Overloaded,
+        KeyVerdict::Overloaded => Verdict::Overloaded,
+        KeyVerdict::NotServed => Verdict::NotServed,
         KeyVerdict::Fault => Verdict::Fault(FaultKind::ServerError),
         KeyVerdict::RateLimited {
             until_unix_micros,
@@ -406,7 +406,7 @@ pub(super) fn verdict_of(verdict: &KeyVerdict) -> Verdict {
             until: at(until_unix_micros),
             scope: scope_of(scope),
         },
-        KeyVerdict::Invalid { .. } => Verdict::Suspected(Suspicion::Invalid),
+        KeyVerdict::Invalid { scope } => Verdict::Suspected(refusal_of(scope)),
         KeyVerdict::OutOfCredit {
             until_unix_micros,
             scope,
@@ -415,6 +415,13 @@ pub(super) fn verdict_of(verdict: &KeyVerdict) -> Verdict {
             scope: scope_of(scope),
         },
         KeyVerdict::ModelDenied => Verdict::ModelDenied,
+    }
+}
+
+const fn refusal_of(scope: Scope) -> Suspicion {
+    match scope {
+        Scope::Key | Scope::KeyModel => Suspicion::Invalid,
+        Scope::Group | Scope::GroupModel => Suspicion::AccountInvalid,
     }
 }
 

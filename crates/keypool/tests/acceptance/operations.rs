@@ -3,7 +3,7 @@
 use keypool_sim::{Fault, FaultWindow};
 use serde_json::{Value, json};
 
-use crate::support::{Api, Event, OpenAnswer, Setup, World, anthropic_key, mask};
+use crate::support::{Api, Event, OpenAnswer, Setup, World, anthropic_key, mask, openai_key};
 
 /// Lets a key go through everything that is worth a line: limited, dead, restored, moved on from.
 async fn live_through_trouble(world: &World) {
@@ -93,6 +93,32 @@ async fn an_operator_can_subscribe_to_the_alert_of_a_dead_key() {
     // Who looks later finds it too.
     let kept = world.get("/api/alerts").await.data();
     assert_eq!(kept["alerts"][0]["key"], mask(&anthropic_key(1)));
+}
+
+// acceptance 81
+#[tokio::test]
+async fn a_provider_that_serves_nobody_from_here_is_told_once_and_no_key_is_blamed() {
+    let world = Setup::openai(2).strategy("fill-first").start().await;
+    let mut events = world.get("/api/events").open().await;
+    let error = json!({ "error": { "message": "Country, region, or territory not supported",
+        "type": "request_forbidden", "param": null, "code": "unsupported_country_region_territory" } });
+    let refusal = Fault::Verbatim {
+        status: 403,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: error.to_string(),
+    };
+    world.fault(&openai_key(1), refusal);
+    for _ in 0..2 {
+        assert_eq!(world.ask(Api::Chat).await.status, 403);
+    }
+    let alert = next_named(&mut events, "alert").await.json();
+    assert_eq!(
+        (&alert["kind"], &alert["provider"]),
+        (&json!("not-served"), &json!("openai"))
+    );
+    let kept = world.get("/api/alerts").await.data();
+    assert_eq!(kept["alerts"].as_array().unwrap().len(), 1, "{kept}");
+    assert_eq!(world.score(&openai_key(1)).await, 100);
 }
 
 // acceptance 82

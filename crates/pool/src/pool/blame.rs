@@ -1,7 +1,7 @@
 //! Suspicion and blame: what a failure means for the key that met it, once that is known.
 
 use crate::bars::BarKind;
-use crate::bounds::{MASS_REFUSAL_SILENCE, MODEL_DENIAL};
+use crate::bounds::{MODEL_DENIAL, PROVIDER_ALERT_SILENCE};
 use crate::id::KeyId;
 use crate::outcome::Suspicion;
 use crate::output::{AlertKind, Output, ProbeResult};
@@ -9,6 +9,7 @@ use crate::slab::Handle;
 use crate::time::Timestamp;
 
 use super::Pool;
+use super::settle::reach_of;
 
 impl Pool {
     /// A suspicion has proved true.
@@ -26,9 +27,14 @@ impl Pool {
                 self.fault(handle);
                 "too many faults"
             }
-            Suspicion::Invalid => {
-                self.condemn(handle, "another key served the request that it was refused");
-                "the provider refuses the key, and takes another"
+            Suspicion::Invalid | Suspicion::AccountInvalid => {
+                let reason = "the provider refuses the key, and takes another";
+                for member in self.reached(handle, reach_of(suspicion)) {
+                    self.condemn(member, "another key served the request that it was refused");
+                    self.refresh(member, reason);
+                    self.reweigh(member);
+                }
+                reason
             }
             Suspicion::ModelDenied => {
                 key.record.was_denied();
@@ -129,14 +135,19 @@ impl Pool {
         if all < 2 || suspects * 2 <= all {
             return self.condemn(handle, note);
         }
-        let silence_ends = self.mass_refusal_told.map(|at| at + MASS_REFUSAL_SILENCE);
-        if silence_ends.is_none_or(|at| at <= now) {
-            self.mass_refusal_told = Some(now);
-            if let Some(id) = self.keys.get(handle).map(|key| key.id) {
-                let message =
-                    format!("the provider refuses most keys at once, this one, too: {note}");
-                self.alert(id, AlertKind::MostKeysRefused, message);
-            }
+        if is_news(&mut self.mass_refusal_told, now)
+            && let Some(id) = self.keys.get(handle).map(|key| key.id)
+        {
+            let message = format!("the provider refuses most keys at once, this one, too: {note}");
+            self.alert(id, AlertKind::MostKeysRefused, message);
+        }
+    }
+
+    /// No key can help where the provider serves nobody.
+    pub(super) fn tell_not_served(&mut self, key: KeyId, note: &str) {
+        if is_news(&mut self.not_served_told, self.now) {
+            let message = format!("the provider serves nobody from where the gateway is: {note}");
+            self.alert(key, AlertKind::NotServed, message);
         }
     }
 
@@ -154,4 +165,13 @@ impl Pool {
             self.emit(Output::Probe(id));
         }
     }
+}
+
+/// Whether an operator is to be told of what concerns the whole provider, and was last told of it then.
+fn is_news(told: &mut Option<Timestamp>, now: Timestamp) -> bool {
+    let is_news = told.is_none_or(|at| at + PROVIDER_ALERT_SILENCE <= now);
+    if is_news {
+        *told = Some(now);
+    }
+    is_news
 }

@@ -180,6 +180,8 @@ pub struct Pool {
     doubts: Doubts,
     /// When an operator was last told that the provider refuses most keys.
     mass_refusal_told: Option<Timestamp>,
+    /// When an operator was last told that the provider serves nobody from here.
+    not_served_told: Option<Timestamp>,
     outputs: VecDeque<Output>,
     drop_box: Arc<DropBox>,
     next_lease: u64,
@@ -230,6 +232,7 @@ impl Pool {
             retry_budget: RetryBudget::new(now),
             doubts: Doubts::default(),
             mass_refusal_told: None,
+            not_served_told: None,
             outputs: VecDeque::new(),
             drop_box: Arc::new(DropBox::default()),
             next_lease: 1,

@@ -127,6 +127,11 @@ impl Pool {
             }
             Verdict::ClientError => key.health.unblamed(ticket.number, true),
             Verdict::Cancelled | Verdict::Overloaded => key.health.unblamed(ticket.number, false),
+            Verdict::NotServed => {
+                key.health.unblamed(ticket.number, false);
+                let note = outcome.error.as_ref().map_or("", |error| &error.message);
+                self.tell_not_served(id, note);
+            }
             Verdict::Fault(_) => {
                 key.health.unblamed(ticket.number, false);
                 self.fault(ticket.slot);
@@ -147,8 +152,11 @@ impl Pool {
             Verdict::Suspected(suspicion) => {
                 let answered = suspicion == Suspicion::ModelDenied;
                 key.health.unblamed(ticket.number, answered);
-                if suspicion == Suspicion::Invalid {
-                    self.suspect(ticket.slot);
+                if suspicion.is_refusal() {
+                    for member in self.reached(ticket.slot, reach_of(suspicion)) {
+                        self.suspect(member);
+                        self.refresh(member, REFUSED);
+                    }
                 }
             }
         }
@@ -208,7 +216,7 @@ impl Pool {
     }
 
     /// A key's group members, or the key alone.
-    fn reached(&self, handle: Handle, scope: CooldownScope) -> Handles {
+    pub(super) fn reached(&self, handle: Handle, scope: CooldownScope) -> Handles {
         let group = match scope {
             CooldownScope::Key | CooldownScope::KeyModel => None,
             CooldownScope::Group | CooldownScope::GroupModel => {
@@ -326,18 +334,29 @@ impl Pool {
     }
 }
 
+const REFUSED: &str = "the provider refused it; to be confirmed";
+
+/// Which keys a refusal speaks of.
+pub(super) fn reach_of(suspicion: Suspicion) -> CooldownScope {
+    match suspicion {
+        Suspicion::AccountInvalid => CooldownScope::Group,
+        _ => CooldownScope::Key,
+    }
+}
+
 const fn reason_of(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Success => "it works again",
         Verdict::ClientError => "a client's mistake",
         Verdict::Cancelled => "a client left",
         Verdict::Overloaded => "the provider is overloaded",
+        Verdict::NotServed => "the provider serves nobody from here",
         Verdict::Fault(_) => "too many faults",
         Verdict::RateLimited { .. } => "the provider refused with a 429",
         Verdict::Invalid => "the provider refuses the key",
         Verdict::OutOfCredit { .. } => "out of credit",
         Verdict::ModelDenied => "the model was denied",
-        Verdict::Suspected(Suspicion::Invalid) => "the provider refused it; to be confirmed",
+        Verdict::Suspected(suspicion) if suspicion.is_refusal() => REFUSED,
         Verdict::Suspected(_) => "a fault that may be its own",
     }
 }

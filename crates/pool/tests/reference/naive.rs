@@ -376,16 +376,21 @@ impl Naive {
                 key.end_trial(lease.number, false);
                 key.condemn(now);
             }
-            Judged::Suspected(Suspicion::Invalid) => {
+            Judged::Suspected(suspicion) => {
                 key.end_trial(lease.number, false);
-                key.last_error = now;
-                if key.outage.is_none() || key.is_tried() {
-                    key.go_out(now, Cause::Suspected, None);
-                    if key.config.enabled {
-                        let id = key.config.id;
-                        self.probes.push(id);
+                let scope = match suspicion {
+                    Suspicion::AccountInvalid => CooldownScope::Group,
+                    _ => CooldownScope::Key,
+                };
+                let mut probes = Vec::new();
+                for key in self.reached(lease, scope) {
+                    key.last_error = now;
+                    if key.outage.is_none() || key.is_tried() {
+                        key.go_out(now, Cause::Suspected, None);
+                        probes.extend(Some(key.config.id).filter(|_| key.config.enabled));
                     }
                 }
+                self.probes.extend(probes);
             }
             Judged::ModelDenied => {
                 key.accept(lease.number);

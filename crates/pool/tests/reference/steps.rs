@@ -111,6 +111,7 @@ fn verdict() -> impl Strategy<Value = Judged> {
         6 => fault.clone().prop_map(Judged::Fault),
         2 => fault.prop_map(|fault| Judged::Suspected(Suspicion::Fault(fault))),
         2 => Just(Judged::Suspected(Suspicion::Invalid)),
+        1 => Just(Judged::Suspected(Suspicion::AccountInvalid)),
         1 => Just(Judged::Suspected(Suspicion::ModelDenied)),
         3 => (until(), scope()).prop_map(|(until, scope)| Judged::RateLimited { until, scope }),
         1 => Just(Judged::Invalid),

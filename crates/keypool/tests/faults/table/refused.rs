@@ -123,6 +123,23 @@ fn for_reasons_of_their_own() -> Vec<Row> {
         .into_iter()
         .map(|(asked, trouble, meets, code)| row(trouble, asked).cured(meets, Out(code)))
         .collect();
+    let hold = || anthropic_code(400, "invalid_request_error", "organization_on_hold", hold);
+    rows.push(
+        row("The organisation of two keys is on hold", MESSAGES)
+            .set_of_provider(
+                "the first two keys in one quota group",
+                "/quotaGroups",
+                json!({ "org": {} }),
+            )
+            .set_of_provider("", "/keys/0/quotaGroup", "org")
+            .set_of_provider("", "/keys/1/quotaGroup", "org")
+            .keys([
+                (hold().everywhere(), Out("organization_on_hold")),
+                (hold().everywhere(), Out("organization_on_hold")),
+                (sound(), Sound),
+            ])
+            .attempts(2),
+    );
     rows.push(
         row("A 401 that is about CORS, not about the key", MESSAGES).cured(
             anthropic(401, "authentication_error", cors).quoting("CORS requests are not allowed"),
