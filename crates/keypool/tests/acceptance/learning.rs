@@ -256,6 +256,30 @@ async fn keys_of_one_organisation_are_found_out_and_counted_as_one_quota() {
 }
 
 #[tokio::test]
+async fn keys_of_one_organisation_that_the_configuration_separates_are_told_to_be_counted_apart() {
+    let world = of_one_organisation(60)
+        .set(
+            "/ApiKeyPool/providers/anthropic/quotaGroups",
+            json!({ "a": {}, "b": {} }),
+        )
+        .key(1, "quotaGroup", "a")
+        .key(2, "quotaGroup", "b")
+        .strategy("round-robin")
+        .start()
+        .await;
+    for _ in 0..2 {
+        world.ask(Api::Messages).await.assert_ok();
+    }
+    let told = eventually("it is told", async || {
+        let told = alerts(&world, "shared-quota").await;
+        (!told.is_empty()).then_some(told)
+    })
+    .await;
+    let message = told[0]["message"].as_str().unwrap();
+    assert!(message.contains("counted apart"), "{message}");
+}
+
+#[tokio::test]
 async fn the_headers_of_azure_and_groq_teach_as_well() {
     let limits = Limits {
         tokens_per_minute: Some(60_000),

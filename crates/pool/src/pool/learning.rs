@@ -165,22 +165,26 @@ impl Pool {
     }
 
     fn tell_shared(&mut self, key: KeyId, owner: &QuotaOwner, sharing: &[Handle]) {
-        let message = format!(
-            "{} keys are of one {} and share its quota; they are counted as one quota, not as {}",
-            sharing.len(),
-            owner.name,
-            sharing.len(),
-        );
-        let groups: Vec<Option<Handle>> = sharing
-            .iter()
-            .filter_map(|&handle| self.keys.get(handle))
-            .map(|key| key.group)
-            .collect();
-        let first = groups.first().copied().flatten();
-        let together = first.is_some() && groups.iter().all(|&group| group == first);
-        if !together {
-            self.alert(key, AlertKind::SharedQuota, message);
+        let keys = || sharing.iter().filter_map(|&handle| self.keys.get(handle));
+        let first = keys().next().and_then(|key| key.group);
+        if first.is_some() && keys().all(|key| key.group == first) {
+            return;
         }
+        let mut declared = keys().filter_map(|key| key.config.quota_group.as_deref());
+        let one = declared.next();
+        let count = sharing.len();
+        let counted = match declared.find(|&other| Some(other) != one) {
+            // No key leaves a group of the configuration's.
+            Some(_) => "the configuration puts them into different quota groups, which are counted apart; put them \
+                        into one"
+                .to_owned(),
+            None => format!("they are counted as one quota, not as {count}"),
+        };
+        let message = format!(
+            "{count} keys are of one {} and share its quota; {counted}",
+            owner.name
+        );
+        self.alert(key, AlertKind::SharedQuota, message);
     }
 
     /// The group of an owner whose keys no configured group holds: made of what those keys know.
