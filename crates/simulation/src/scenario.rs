@@ -69,6 +69,9 @@ pub struct KeyPlan {
     /// Narrower limits of its own.
     #[serde(default)]
     pub limits: Limits,
+    /// The models that it serves, as the configuration says it; all if there are none.
+    #[serde(default)]
+    pub models: Vec<String>,
     /// What goes wrong with it.
     #[serde(default)]
     pub faults: Vec<FaultWindow>,
@@ -439,6 +442,7 @@ impl KeyPlan {
             name: None,
             quota,
             limits: Limits::NONE,
+            models: Vec::new(),
             faults: Vec::new(),
         }
     }

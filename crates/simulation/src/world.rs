@@ -100,6 +100,7 @@ fn key(scenario: &Scenario, position: usize) -> KeyConfig {
         };
         key.quota_group = group;
         key.name.clone_from(&plan.name);
+        key.models.clone_from(&plan.models);
     }
     key
 }

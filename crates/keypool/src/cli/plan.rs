@@ -109,10 +109,15 @@ fn scenario(
     args: &PlanArgs,
     assumed: Option<keypool_sim::Limits>,
 ) -> Result<Scenario, Failure> {
-    let (quotas, keys) = quotas(provider, assumed)?;
-    let (traffic, duration_ms) = match &args.trace {
-        Some(path) => recorded(path, &provider.name, args.speed)?,
-        None => (stated(args)?, args.minutes.saturating_mul(60_000)),
+    let (quotas, mut keys) = quotas(provider, assumed)?;
+    let (traffic, duration_ms) = if let Some(path) = &args.trace {
+        recorded(path, &provider.name, args.speed)?
+    } else {
+        // A load that is stated is of no model in particular.
+        for key in &mut keys {
+            key.models.clear();
+        }
+        (stated(args)?, args.minutes.saturating_mul(60_000))
     };
     let mut scenario = Scenario::steady(0, keypool_sim::Limits::NONE);
     scenario.name = format!("plan for {}", provider.name);
@@ -203,6 +208,7 @@ fn quotas(
             name: Some(name),
             quota,
             limits,
+            models: key.models.clone(),
             faults: Vec::new(),
         });
     }
@@ -271,7 +277,8 @@ fn stated(args: &PlanArgs) -> Result<Traffic, Failure> {
     })
 }
 
-/// The load that was recorded, and how long it lasts, in milliseconds.
+/// The load that was recorded, and how long it lasts, in milliseconds: a minute at least, since what came in a second is
+/// no rate of sixty times as much a minute.
 fn recorded(path: &Path, provider: &str, speed: f64) -> Result<(Traffic, u64), Failure> {
     let wrong = |reason: String| Failure::Usage(format!("{}: {reason}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
@@ -300,7 +307,7 @@ fn recorded(path: &Path, provider: &str, speed: f64) -> Result<(Traffic, u64), F
         clippy::cast_sign_loss,
         reason = "not negative, and cut at the end of the range"
     )]
-    let duration_ms = (span * 1000.0) as u64 + 1;
+    let duration_ms = ((span * 1000.0) as u64 + 1).max(60_000);
     let mut tenants: Vec<Option<String>> = Vec::new();
     let items = records
         .into_iter()
