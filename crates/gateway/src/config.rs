@@ -159,8 +159,8 @@ pub struct Timeouts {
 pub struct Bounds {
     /// Largest request body in bytes.
     pub body_bytes: usize,
-    /// Most bytes that the bodies of all requests may hold in memory together, from the first byte read
-    /// until an answer has begun.
+    /// Most bytes that the bodies of all requests, and what is sent in their place, may hold in memory together,
+    /// from the first byte read until an answer has begun.
     pub body_bytes_in_flight: usize,
     /// Most connections of clients at a time; fewer where the system allows fewer open files.
     pub connections: usize,

@@ -247,6 +247,12 @@ impl Place {
         }
     }
 
+    /// Whether [`Self::body`] may be another than the one it is given, for a request for this model.
+    #[must_use]
+    pub fn may_write_anew(&self, model: &str) -> bool {
+        matches!(self.form, Form::Bedrock(_) | Form::Vertex(_)) || self.said.name_of(model) != model
+    }
+
     /// The URL of the list of models: the cheapest call that proves a key good. `None` where the proof is
     /// that the key is exchanged for a token.
     #[must_use]

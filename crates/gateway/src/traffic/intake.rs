@@ -1,7 +1,7 @@
 //! A client's body, read whole: under a bound, two clocks, and the memory that all bodies share.
 //!
 //! A body is kept for replay until an answer has begun, so what clients send is what the gateway holds in
-//! memory. Hundreds of clients that send large bodies slowly, or one that sends a byte now and then, must
+//! memory, with what is sent in its place where it has to be written anew. Hundreds of clients that send large bodies slowly, or one that sends a byte now and then, must
 //! not be able to take all of it.
 
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(crate) struct BodyShare {
 struct Full;
 
 /// Why a body is not read, and what its client should do.
-type Refusal = (OwnError, Retry);
+pub(super) type Refusal = (OwnError, Retry);
 
 impl BodyMemory {
     /// Bytes that are held now.
@@ -56,6 +56,22 @@ impl BodyMemory {
             memory: self.clone(),
             bytes: 0,
         }
+    }
+
+    /// A share for bytes that are sent in the place of a client's own, which are kept beside them. A request
+    /// that is alone always has room for them.
+    pub(super) fn share_beside(
+        self: &Arc<Self>,
+        bytes: usize,
+        bounds: &Bounds,
+    ) -> Result<BodyShare, Refusal> {
+        let alone = room_for_one(bounds).saturating_add(bytes);
+        let mut share = self.share();
+        if bytes > 0 {
+            let bound = bounds.body_bytes_in_flight.max(alone);
+            share.grow(bytes, bound).map_err(memory_full)?;
+        }
+        Ok(share)
     }
 }
 
@@ -92,9 +108,7 @@ where
     B::Error: std::fmt::Display,
 {
     let most = bounds.body_bytes;
-    let together = bounds
-        .body_bytes_in_flight
-        .max(most.saturating_add(limits::REQUEST_OVERHEAD_BYTES));
+    let together = bounds.body_bytes_in_flight.max(room_for_one(bounds));
     let announced = body.size_hint().lower();
     if announced > u64::try_from(most).unwrap_or(u64::MAX) {
         return Err(too_large(most));
@@ -131,6 +145,13 @@ where
         since_look += chunk.len();
         gathered.push(chunk);
     }
+}
+
+/// What a request with a body of the largest size takes of the memory.
+const fn room_for_one(bounds: &Bounds) -> usize {
+    bounds
+        .body_bytes
+        .saturating_add(limits::REQUEST_OVERHEAD_BYTES)
 }
 
 /// The chunks of a body, copied into one buffer unless there is but one of them. Kept as they are, chunks

@@ -8,6 +8,8 @@
 //! Nobody waits for a target while a fallback has room: all targets are asked first, and only if none of
 //! them has served is the one waited for that will have room first.
 
+mod sent;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -195,7 +197,9 @@ impl<'a> Journey<'a> {
         patience: Patience,
     ) -> Option<Response<AnswerBody>> {
         let target = stage.target;
-        let outbound = self.outbound(stage)?;
+        if let Err(refusal) = self.translate(stage) {
+            return refusal.map(|refusal| self.out_of_memory(target, refusal));
+        }
         while !self.is_out_of_attempts() {
             if let Some(pause) = stage.pause.take() {
                 self.rest(pause).await;
@@ -215,9 +219,25 @@ impl<'a> Journey<'a> {
                     return None;
                 }
             };
+            // Not before: it may be a copy of the body, which nobody shall hold while he waits.
+            let untouched;
+            let outbound = if let Some((translated, _)) = &stage.translated {
+                translated
+            } else {
+                untouched = self.untouched(target);
+                &untouched
+            };
+            let _share = match self.share_of(stage, outbound, &settlement.key) {
+                Ok(share) => share,
+                Err(refusal) => {
+                    settlement.give_back();
+                    return Some(self.out_of_memory(target, refusal));
+                }
+            };
             self.tell_failover(&settlement);
             self.trail.attempts += 1;
-            let failure = match self.attempt(stage, &outbound, settlement).await {
+            let course = &mut stage.course;
+            let failure = match self.attempt(target, course, outbound, settlement).await {
                 Ok(response) => {
                     stage.served();
                     return Some(self.answered(target, response));
@@ -249,22 +269,6 @@ impl<'a> Journey<'a> {
         None
     }
 
-    /// The request as the stage's target gets it; `None` if it cannot be written in the target's API,
-    /// which ends the stage.
-    fn outbound(&mut self, stage: &mut Stage<'_>) -> Option<Outbound> {
-        if stage.outbound.is_none() {
-            let ClientRequest { facts, body, .. } = &self.request;
-            match Outbound::new(facts.endpoint, body, &facts.peek, stage.target) {
-                Ok(outbound) => stage.outbound = Some(outbound),
-                Err(error) => {
-                    stage.over = true;
-                    self.untranslatable = Some(error);
-                }
-            }
-        }
-        stage.outbound.clone()
-    }
-
     fn answered(
         &self,
         target: &Target,
@@ -291,7 +295,7 @@ impl<'a> Journey<'a> {
     ) -> Result<Settlement, NotAdmitted> {
         let target = stage.target;
         let provider = &target.provider;
-        let demand = self.demand(stage, Some(&stage.course), self.wait(patience));
+        let demand = self.demand(stage, Some(&stage.course), self.wait(stage, patience));
         let lease = match provider.pool.request(&demand) {
             Admitted::Granted(lease) => lease,
             Admitted::Refused(refusal) => return Err(NotAdmitted::Refused(refusal)),
@@ -341,10 +345,8 @@ impl<'a> Journey<'a> {
     /// The most tokens of output that the target is asked for.
     fn max_output_tokens(&self, stage: &Stage<'_>) -> Option<u64> {
         let peek = &self.request.facts.peek;
-        let outbound = stage.outbound.as_ref();
-        outbound.map_or(peek.max_output_tokens, |outbound| {
-            outbound.max_output_tokens
-        })
+        let translated = stage.translated.as_ref();
+        translated.map_or(peek.max_output_tokens, |(it, _)| it.max_output_tokens)
     }
 
     fn demand<'d>(
@@ -372,15 +374,15 @@ impl<'a> Journey<'a> {
             is_retry: course.is_some_and(Course::is_retry),
             session: self.request.session,
             state: stage
-                .outbound
+                .translated
                 .as_ref()
-                .map_or(&peek.state_ids, |it| &it.state_ids),
+                .map_or(&peek.state_ids, |(it, _)| &it.state_ids),
             wait,
         }
     }
 
     /// How the request waits, if it may.
-    fn wait(&self, patience: Patience) -> Option<Wait> {
+    fn wait(&self, stage: &Stage<'_>, patience: Patience) -> Option<Wait> {
         let queue = &self.means.live.config.queue;
         if !queue.enabled || patience == Patience::None {
             return None;
@@ -390,6 +392,8 @@ impl<'a> Journey<'a> {
             return None;
         }
         let tenant = self.request.tenant;
+        let translated = stage.translated.as_ref();
+        let bytes = self.request.body.len() + translated.map_or(0, |(it, _)| it.body.len());
         Some(Wait {
             until: self
                 .request
@@ -399,18 +403,18 @@ impl<'a> Journey<'a> {
             urgency: self.request.urgency,
             tenant: keypool_wire::session_hash(tenant.name),
             weight: tenant.weight,
-            bytes: u64::try_from(self.request.body.len()).unwrap_or(u64::MAX),
+            bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
             resumed: self.trail.attempts > 0,
         })
     }
 
     async fn attempt(
         &mut self,
-        stage: &mut Stage<'_>,
+        target: &Target,
+        course: &mut Course,
         outbound: &Outbound,
         settlement: Settlement,
     ) -> Result<Response<AnswerBody>, Failure> {
-        let target = stage.target;
         let request = &self.request;
         let measurements = &target.provider.measurements;
         let started = self.means.core.time.now();
@@ -434,7 +438,7 @@ impl<'a> Journey<'a> {
             outbound,
             time_left: self.time_left(),
             end: tokio::time::Instant::now() + self.means.live.config.timeouts.total,
-            course: &mut stage.course,
+            course,
         };
         let answered = attempt.run(settlement).await;
         if answered.is_ok() {

@@ -122,6 +122,15 @@ impl Settlement {
         self.settle_once(ending);
     }
 
+    /// Gives the lease back: nobody was asked for anything.
+    pub(crate) fn give_back(self) {
+        self.settle(Ending::new(
+            Verdict::Cancelled,
+            Charge::Nothing,
+            Usage::default(),
+        ));
+    }
+
     /// Settles by what was seen to be used.
     pub(crate) fn settle_seen(self, verdict: Verdict, made_state: &[u64]) {
         self.settle(Ending {

@@ -5,13 +5,15 @@ use std::time::Duration;
 use keypool_pool::{Course, Refusal, RefusalReason};
 
 use crate::routing::Target;
+use crate::traffic::intake::BodyShare;
 use crate::traffic::translation::Outbound;
 
 /// A target, and how far the request has come there.
 pub(super) struct Stage<'t> {
     pub(super) target: &'t Target,
-    /// The request as it gets it, once it was written for it.
-    pub(super) outbound: Option<Outbound>,
+    /// The request in the target's API, if that is another than the client's, and what it takes of the memory
+    /// for bodies.
+    pub(super) translated: Option<(Outbound, BodyShare)>,
     pub(super) course: Course,
     /// To be slept before its keys are tried once more.
     pub(super) pause: Option<Duration>,
@@ -24,7 +26,7 @@ impl<'t> Stage<'t> {
     pub(super) fn new(target: &'t Target, max_replays: Option<u32>) -> Self {
         Self {
             target,
-            outbound: None,
+            translated: None,
             course: Course::new(max_replays),
             pause: None,
             over: false,

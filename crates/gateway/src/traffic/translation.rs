@@ -64,7 +64,7 @@ struct Words {
 }
 
 /// A request as one target gets it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Outbound {
     /// What the target is asked for, in its own API.
     pub endpoint: Endpoint,
@@ -102,51 +102,41 @@ enum Way {
 }
 
 impl Outbound {
-    /// Writes a request, of which `peek` was read, for a target.
+    /// Writes a request, of which `peek` was read, for a target of another API; `None` if it speaks the client's.
     ///
     /// Fails if the target's API cannot express it; the client has to change it, or go elsewhere.
-    pub(super) fn new(
+    pub(super) fn translated(
         asked: Endpoint,
         body: &Bytes,
         peek: &Peek,
         target: &Target,
-    ) -> Result<Self, OwnError> {
-        let kind = target.provider.settings().kind;
+    ) -> Result<Option<Self>, OwnError> {
+        let at = target.endpoint;
         let vectors = (
             EmbeddingApi::of_endpoint(asked),
-            EmbeddingApi::of_endpoint(target.endpoint),
+            EmbeddingApi::of_endpoint(at),
         );
-        if let (Some(client_s), Some(provider_s)) = vectors
-            && client_s != provider_s
-        {
-            return Self::vectors(client_s, provider_s, body, target)
-                .map_err(|refusal| refused(&refusal));
-        }
-        match (Api::of_endpoint(asked), Api::of_endpoint(target.endpoint)) {
-            (Some(client_s), Some(provider_s)) if client_s != provider_s => {
-                Self::translated(client_s, provider_s, body, peek, kind, target)
-                    .map_err(|refusal| refused(&refusal))
+        let words = (Api::of_endpoint(asked), Api::of_endpoint(at));
+        let written = match (vectors, words) {
+            ((Some(client_s), Some(provider_s)), _) if client_s != provider_s => {
+                Self::vectors(client_s, provider_s, body, target)
             }
-            (api, _) => {
-                // What is counted is a conversation, too.
-                let counted = match asked {
-                    Endpoint::CountTokens => Some(Api::Messages),
-                    Endpoint::CountContentTokens => Some(Api::GenerateContent),
-                    _ => None,
-                };
-                Ok(Self::untouched(api.or(counted), body, peek, kind, target))
+            (_, (Some(client_s), Some(provider_s))) if client_s != provider_s => {
+                Self::words(client_s, provider_s, body, peek, target)
             }
-        }
+            _ => return Ok(None),
+        };
+        written.map(Some).map_err(|refusal| refused(&refusal))
     }
 
-    fn translated(
+    fn words(
         client_s: Api,
         provider_s: Api,
         body: &Bytes,
         peek: &Peek,
-        kind: ProviderKind,
         target: &Target,
     ) -> Result<Self, Refusal> {
+        let kind = target.provider.settings().kind;
         // Gemini's clients ask for a stream in the path.
         let request = ReadRequest::read(client_s, body)?.with_stream(peek.stream);
         let translated = request.write(&WrittenFor {
@@ -217,14 +207,15 @@ impl Outbound {
 
     /// For a target that speaks the client's API: the client's own bytes, but for the model's name, the
     /// wish for usage, and what the API of an earlier target has sealed.
-    fn untouched(
-        api: Option<Api>,
-        body: &Bytes,
-        peek: &Peek,
-        kind: ProviderKind,
-        target: &Target,
-    ) -> Self {
+    pub(super) fn untouched(asked: Endpoint, body: &Bytes, peek: &Peek, target: &Target) -> Self {
+        let kind = target.provider.settings().kind;
         let endpoint = target.endpoint;
+        // What is counted is a conversation, too.
+        let api = match asked {
+            Endpoint::CountTokens => Some(Api::Messages),
+            Endpoint::CountContentTokens => Some(Api::GenerateContent),
+            _ => Api::of_endpoint(asked),
+        };
         let usage_injected = wants_usage(endpoint, peek) && takes_stream_options(kind);
         let model = Some(target.model.as_str());
         let cut = api.and_then(|api| without_foreign_state(api, body));

@@ -128,8 +128,8 @@ pub(crate) struct BoundsFile {
     /// Largest body of a request in bytes; default 33554432 (32 MiB).
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub(crate) body_bytes: Option<u64>,
-    /// Most bytes that the bodies of all requests may hold in memory together; at least `bodyBytes`. Default
-    /// 536870912 (512 MiB).
+    /// Most bytes that the bodies of all requests, and what is sent in their place, may hold in memory together; at
+    /// least `bodyBytes`. Default 536870912 (512 MiB).
     #[schemars(range(min = 65_536, max = 1_099_511_627_776_u64))]
     pub(crate) body_bytes_in_flight: Option<u64>,
     /// Most connections of clients at a time, fewer where the system allows fewer open files; read at the

@@ -16,6 +16,7 @@ mod support;
 
 mod affinity;
 mod bad_input;
+mod body_memory;
 mod breaker;
 mod clouds;
 mod config;
