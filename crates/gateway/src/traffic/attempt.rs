@@ -240,13 +240,12 @@ impl Attempt<'_> {
             let scanned = match answer.chunk_before(due, self.patience()).await {
                 Next::Chunk(chunk) => scan.take_in(&chunk, &mut held),
                 Next::Silence(_) if Instant::now() >= hold_until => break,
-                Next::End => {
-                    let scanned = scan.finish(&mut held);
-                    if !scanned.committing {
+                Next::End => match scan.finish(&mut held) {
+                    Ok(scanned) if !scanned.committing => {
                         return Err(failure_of(settlement, Next::End));
                     }
-                    Ok(scanned)
-                }
+                    finished => finished,
+                },
                 other => return Err(failure_of(settlement, other)),
             };
             settlement.observe_usage(scan.meter.tally(peek.input_tokens));

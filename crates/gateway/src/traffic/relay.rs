@@ -98,7 +98,7 @@ impl Reader {
     /// Whether the answer has come to its end by its own words.
     fn is_whole(&self) -> bool {
         match self {
-            Self::Events(scan) => scan.meter.is_complete(),
+            Self::Events(scan) => scan.is_whole(),
             // No word tells the end of a plain answer: only that of the connection does.
             Self::Plain(_) => false,
         }
@@ -196,22 +196,23 @@ impl Relay {
     fn end(&mut self) {
         let told_as_far_as = self.ready.len();
         let whole = match &mut self.reader {
-            Reader::Plain(tail) => tail.ends_an_object(),
-            Reader::Events(scan) => {
-                scan.finish(&mut self.ready);
-                scan.meter.is_complete()
-            }
+            Reader::Plain(tail) => Ok(tail.ends_an_object()),
+            Reader::Events(scan) => scan.finish(&mut self.ready).map(|_| scan.is_whole()),
         };
         if self.reader.failure().is_some() {
             self.fail(told_as_far_as);
-        } else if whole {
-            self.complete();
-        } else {
-            self.break_off(
+            return;
+        }
+        match whole {
+            Ok(true) => self.complete(),
+            Ok(false) => self.break_off(
                 FaultKind::Reset,
                 "upstream_cut",
                 "the upstream ended its answer before it was complete",
-            );
+            ),
+            Err(error) => {
+                self.break_off(FaultKind::Garbage, "upstream_garbage", &error.to_string());
+            }
         }
     }
 

@@ -148,7 +148,7 @@ impl Scan {
 
     /// Takes the end of the stream in: an event that lacks only its blank line counts. It goes out if it
     /// makes the answer whole; an error is left to be told in words of ours.
-    pub(crate) fn finish(&mut self, out: &mut VecDeque<Bytes>) -> Scanned {
+    pub(crate) fn finish(&mut self, out: &mut VecDeque<Bytes>) -> Result<Scanned, ScanError> {
         let Self {
             splitter,
             meter,
@@ -185,7 +185,13 @@ impl Scan {
         if finished.is_ok() && passes && meter.is_complete() {
             out.extend(unfinished.drain(..));
         }
-        scanned
+        Ok(scanned)
+    }
+
+    /// Whether the answer has come to its end by its own words, and can be told to the end.
+    pub(crate) fn is_whole(&self) -> bool {
+        let is_malformed = self.rewriter.as_ref().is_some_and(Rewriter::is_malformed);
+        self.meter.is_complete() && !is_malformed
     }
 
     /// The answer is whole, whether or not the provider has ended the stream in its own words.

@@ -126,6 +126,77 @@ async fn a_stream_that_breaks_ends_with_one_error_of_the_clients_api_and_with_no
     }
 }
 
+/// An event that is JSON and no answer of the API, and lacks its blank line.
+fn unreadable_end(api: Api) -> &'static str {
+    match api {
+        Api::Messages => r#"data: {"type":"content_block_delta","index":0,"delta":7}"#,
+        Api::Chat => {
+            r#"data: {"choices":[{"index":0,"delta":{"content":7},"finish_reason":"stop"}]}"#
+        }
+        Api::Gemini => {
+            r#"data: {"candidates":[{"content":{"parts":7},"finishReason":"STOP","index":0}]}"#
+        }
+        Api::Responses | Api::Embeddings => unreachable!("nobody is asked in it"),
+    }
+}
+
+/// An event with some text.
+fn some_text(api: Api) -> &'static str {
+    match api {
+        Api::Messages => concat!(
+            r#"data: {"type":"message_start","message":{"id":"m","content":[]}}"#,
+            "\n\n",
+            r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+            "\n\n",
+            r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}"#,
+            "\n\n",
+        ),
+        Api::Chat => concat!(
+            r#"data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}"#,
+            "\n\n"
+        ),
+        Api::Gemini => concat!(
+            r#"data: {"candidates":[{"content":{"parts":[{"text":"Hi"}]},"index":0}]}"#,
+            "\n\n"
+        ),
+        Api::Responses | Api::Embeddings => unreachable!("nobody is asked in it"),
+    }
+}
+
+fn streamed(body: String) -> Fault {
+    Fault::Verbatim {
+        status: 200,
+        headers: vec![("content-type".to_owned(), "text/event-stream".to_owned())],
+        body,
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_end_is_no_answer_of_its_api_is_told_once_and_is_the_keys_fault() {
+    for pair in PAIRS {
+        let world = Pair::setup(2).strategy("fill-first").start().await;
+        let [text, end] = [some_text(pair.provider), unreadable_end(pair.provider)];
+        world.fault(&pair.key(), streamed(format!("{text}{end}")));
+        let answer = pair.post(&world, &pair.streamed()).await;
+        answer.assert_ok();
+        let events = answer.events();
+        assert_eq!(text_in(pair.client, &events), "Hi", "{}", answer.text());
+        let errors = events.iter().filter(|event| is_error(pair.client, event));
+        assert_eq!(errors.count(), 1, "{pair:?}: {}", answer.text());
+        assert!(is_error(pair.client, events.last().unwrap()));
+        assert_eq!(world.score(&pair.key()).await, 95, "{pair:?}");
+        // Before the client has a byte it is cured.
+        world.fault(&pair.key(), streamed(end.to_owned()));
+        let answer = pair.post(&world, &pair.streamed()).await;
+        assert_eq!(answer.key(), mask(&pair.key_number(2)), "{pair:?}");
+        let details = world.details(pair.name, &pair.key()).await;
+        assert_eq!(
+            details["metrics"]["errorsByClass"]["garbage"], 2,
+            "{pair:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_was_whole_when_its_connection_broke_is_ended_in_the_clients_api() {
     let pair = PAIRS[0];

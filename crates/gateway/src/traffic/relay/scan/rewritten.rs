@@ -77,7 +77,7 @@ impl Reading<'_> {
     }
 
     /// Takes the end of the stream in, as [`Scan::finish`](super::Scan::finish) does.
-    pub(super) fn finish(self, out: &mut VecDeque<Bytes>) -> Scanned {
+    pub(super) fn finish(self, out: &mut VecDeque<Bytes>) -> Result<Scanned, ScanError> {
         let Self {
             splitter,
             meter,
@@ -100,7 +100,10 @@ impl Reading<'_> {
             EventKind::Preamble | EventKind::KeepAlive | EventKind::Garbage => {}
         });
         push(out, written);
-        scanned
+        if rewriter.is_malformed() {
+            return Err(ScanError::Garbage);
+        }
+        Ok(scanned)
     }
 }
 

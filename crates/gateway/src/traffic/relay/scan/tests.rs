@@ -66,7 +66,7 @@ fn a_last_event_without_its_blank_line_still_goes_out() {
     let stream = CHAT.strip_suffix('\n').unwrap();
     let (mut out, mut scan) = relayed(stream, &[], false);
     let mut rest = VecDeque::new();
-    scan.finish(&mut rest);
+    scan.finish(&mut rest).unwrap();
     for bytes in rest {
         out.push_str(std::str::from_utf8(&bytes).unwrap());
     }
@@ -158,7 +158,7 @@ fn an_error_that_lacks_only_its_blank_line_is_left_to_be_told_in_words_of_ours()
     let mut out = VecDeque::new();
     let begun = format!("{CONTENT}{}", ERROR.trim_end());
     scan.take_in(&Bytes::from(begun), &mut out).unwrap();
-    assert!(scan.finish(&mut out).committing);
+    assert!(scan.finish(&mut out).unwrap().committing);
     assert!(scan.failure().is_some());
     assert_eq!(text(&out), CONTENT);
 }
@@ -187,7 +187,7 @@ fn translated(cut: usize) -> String {
         let chunk = Bytes::copy_from_slice(part.as_bytes());
         scan.take_in(&chunk, &mut out).unwrap();
     }
-    scan.finish(&mut out);
+    scan.finish(&mut out).unwrap();
     assert!(scan.meter.is_complete());
     scan.complete(&mut out);
     let bytes: Vec<u8> = out.iter().flat_map(|bytes| bytes.to_vec()).collect();
@@ -216,4 +216,28 @@ fn an_error_that_only_its_events_name_tells_of_reaches_a_client_of_another_api()
     let told = String::from_utf8(told).unwrap();
     let (_, last) = told.rsplit_once("event: ").unwrap();
     assert!(last.starts_with("error\n"), "{told}");
+}
+
+#[test]
+fn what_a_translator_cannot_read_is_garbage_in_the_middle_and_at_the_end_and_is_told_once() {
+    // JSON, and finished by its own words.
+    let unreadable =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":7},\"finish_reason\":\"stop\"}]}";
+    for (rest, ends) in [("\n\n", false), ("", true)] {
+        let mut scan = from_chat_to_messages();
+        let mut out = VecDeque::new();
+        let stream = Bytes::from(format!("{CONTENT}{unreadable}{rest}"));
+        let taken = scan.take_in(&stream, &mut out);
+        let finished = scan.finish(&mut out);
+        let seen = if ends { finished } else { taken };
+        assert_eq!(seen.err(), Some(ScanError::Garbage), "{ends}");
+        assert!(!scan.is_whole());
+        let own = OwnError {
+            status: 502,
+            code: "upstream_garbage",
+            message: "x".to_owned(),
+        };
+        scan.tell(Endpoint::Messages, &own, &mut out);
+        assert_eq!(text(&out).matches("event: error").count(), 1, "{ends}");
+    }
 }
