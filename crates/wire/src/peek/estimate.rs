@@ -37,7 +37,7 @@ pub(super) enum Part {
     Text,
     /// As [`Part::Text`], but numbers are token ids and count one each.
     TextOrTokenIds,
-    /// As [`Part::Text`], but a whole request or several: the model's name in it is no text.
+    /// As [`Part::Text`], but several whole requests: the models' names in it are no text.
     Request,
     /// Tool definitions and schemas: the model sees them as written, punctuation and all.
     Schema,

@@ -29,9 +29,12 @@ enum Member {
     State(StateKind),
     /// Gemini's settings of the answer.
     Generation,
-    /// The model of the path, once more; the other members of Gemini's bodies that hold it, so many brackets
-    /// inside.
-    RepeatedModel(usize),
+    /// The model of the path, once more.
+    RepeatedModel,
+    /// Several of Gemini's requests for vectors, each with the model of the path.
+    Requests,
+    /// A whole request for content, whose tokens are to be counted.
+    ContentRequest,
     Thinking(ThinkingForm),
     WebSearch,
     Other,
@@ -104,7 +107,7 @@ fn member(endpoint: Endpoint, name: &str) -> Member {
 fn gemini_member(endpoint: Endpoint, name: &str) -> Member {
     use Endpoint as E;
     match (name, endpoint) {
-        ("model", _) => Member::RepeatedModel(0),
+        ("model", _) => Member::RepeatedModel,
         ("contents", E::GenerateContent | E::CountContentTokens) => {
             Member::Weighed(Part::Text, Role::Turns)
         }
@@ -118,9 +121,9 @@ fn gemini_member(endpoint: Endpoint, name: &str) -> Member {
         }
         ("content", E::EmbedContent) => Member::Weighed(Part::Text, Role::Apart),
         ("generateContentRequest" | "generate_content_request", E::CountContentTokens) => {
-            Member::RepeatedModel(1)
+            Member::ContentRequest
         }
-        ("requests", E::BatchEmbedContents) => Member::RepeatedModel(2),
+        ("requests", E::BatchEmbedContents) => Member::Requests,
         _ => Member::Other,
     }
 }
@@ -196,15 +199,20 @@ impl<'a> Members<'a> {
                 }
             }
             Member::Generation => self.take_generation(value),
-            Member::RepeatedModel(0) => {
+            Member::RepeatedModel => {
                 if value.get().starts_with('"') {
                     self.repeated_models.push(value.get());
                 }
             }
-            Member::RepeatedModel(depth) => {
-                self.repeated_models.extend(models_at(value.get(), depth));
+            Member::Requests => {
+                self.repeated_models.extend(models_of_requests(value.get()));
                 self.weighed.push((Part::Request, Role::Apart, value));
                 return;
+            }
+            Member::ContentRequest => {
+                if self.take_content_request(value) {
+                    return;
+                }
             }
             Member::Thinking(form) => self.kind.thinks = asks_to_think(form, value),
             Member::WebSearch => self.kind.searches_web = value.get() != "null",
@@ -230,6 +238,23 @@ impl<'a> Members<'a> {
         let schemas = generation.schema.into_iter().chain(generation.json_schema);
         let weighed = schemas.map(|schema| (Part::Schema, Role::Apart, schema));
         self.weighed.extend(weighed);
+    }
+
+    /// The members of a request in this one, as if they were its own. What bounds an answer is none of it: there will
+    /// be none. Whether there is such a request.
+    fn take_content_request(&mut self, value: &'a RawValue) -> bool {
+        let mut json = serde_json::Deserializer::from_str(value.get());
+        let visitor = MembersVisitor(Endpoint::GenerateContent);
+        // Of what is not understood the provider will complain.
+        let Ok(inside) = json.deserialize_map(visitor) else {
+            return false;
+        };
+        self.weighed.extend(inside.weighed);
+        self.state.extend(inside.state);
+        self.kind.thinks |= inside.kind.thinks;
+        self.repeated_models.extend(inside.repeated_models);
+        self.too_deep |= inside.too_deep;
+        true
     }
 
     /// Where the model of the path stands again in the body.
@@ -352,15 +377,16 @@ fn place_of(part: &str, text: &str) -> Range<usize> {
     start..start + part.len()
 }
 
-/// The strings named `model` that stand so many brackets inside a valid JSON text, quotes included.
-fn models_at(json: &str, wanted: usize) -> impl Iterator<Item = &str> {
+/// The models in a list of requests, each a string with its quotes.
+fn models_of_requests(json: &str) -> impl Iterator<Item = &str> {
+    const REQUEST_DEPTH: usize = 2;
     let (mut depth, mut name) = (0_usize, &b""[..]);
     Walk::new(json.as_bytes()).filter_map(move |piece| {
         match piece {
             Piece::Name(found) => name = found,
             Piece::Open => (depth, name) = (depth + 1, b""),
             Piece::Close => (depth, name) = (depth.saturating_sub(1), b""),
-            Piece::Text(raw) if depth == wanted && name == b"model" => {
+            Piece::Text(raw) if depth == REQUEST_DEPTH && name == b"model" => {
                 let start = raw.bytes.as_ptr().addr() - json.as_ptr().addr();
                 return json.get(start - 1..start + raw.bytes.len() + 1);
             }

@@ -110,6 +110,45 @@ async fn tokens_are_counted_by_the_provider_and_cost_nothing() {
 }
 
 #[tokio::test]
+async fn the_rules_look_into_a_request_whose_tokens_are_counted() {
+    let rules = ["default", "image", "longContext", "think", "webSearch"];
+    let targets = rules.map(|rule| (rule.to_owned(), format!("gemini,for-{rule}").into()));
+    let world = Setup::gemini(1)
+        .set("/Router", Value::Object(targets.into_iter().collect()))
+        .set("/Router/longContextThreshold", 1000)
+        .start()
+        .await;
+    let picture = json!({"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}});
+    let long = json!([{"parts": [{"text": "word ".repeat(2000)}]}]);
+    let thinking = json!({"thinkingConfig": {"thinkingBudget": 2048}});
+    for (member, value, rule) in [
+        ("toolConfig", json!({}), "default"),
+        (
+            "contents",
+            json!([{"role": "user", "parts": [picture]}]),
+            "image",
+        ),
+        ("contents", long, "longContext"),
+        ("generationConfig", thinking, "think"),
+        ("tools", json!([{"googleSearch": {}}]), "webSearch"),
+    ] {
+        world.sim.sim().reset();
+        let mut request = body();
+        request["model"] = "models/some-gemini".into();
+        request[member] = value;
+        let call = world.post("/v1beta/models/some-gemini:countTokens");
+        let counted = call.json(&json!({"generateContentRequest": request})).await;
+        counted.assert_ok();
+        assert_eq!(counted.header("x-keypool-rule"), rule);
+        let [received] = world.received().try_into().unwrap();
+        let path = format!("/v1beta/models/for-{rule}:countTokens");
+        assert_eq!(received.path_and_query, path);
+        let sent = String::from_utf8_lossy(&received.body).into_owned();
+        assert!(sent.contains(&format!("models/for-{rule}")), "{sent}");
+    }
+}
+
+#[tokio::test]
 async fn texts_are_embedded_and_the_model_in_the_body_follows_the_one_in_the_path() {
     let aliases = json!({ "vectors": ["gemini,gemini-embedding-001"] });
     let world = Setup::gemini(1).set("/Aliases", aliases).start().await;

@@ -189,3 +189,53 @@ fn the_model_is_written_anew_wherever_a_body_repeats_it_and_nowhere_else() {
         assert_eq!(sent(endpoint, body, "models/real"), expected);
     }
 }
+
+#[test]
+fn a_request_whose_tokens_are_counted_is_looked_into_as_if_it_came_itself() {
+    let whole = r#"{"model":"models/m","systemInstruction":{"parts":[{"text":"Be kind."}]},
+        "contents":[{"role":"user","parts":[{"text":"What is this?"},
+            {"inlineData":{"mimeType":"image/png","data":"iVBOR"}},
+            {"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/a"}}]}],
+        "tools":[{"functionDeclarations":[{"name":"f","description":"finds"}]},{"googleSearch":{}}],
+        "generationConfig":{"maxOutputTokens":7,"thinkingConfig":{"thinkingBudget":9},
+            "responseSchema":{"type":"OBJECT"}},
+        "cachedContent":"cachedContents/abc"}"#;
+    let asked = generate(whole);
+    for name in ["generateContentRequest", "generate_content_request"] {
+        let body = format!(r#"{{"{name}":{whole}}}"#);
+        let counted = ok(Endpoint::CountContentTokens, &body);
+        assert_eq!(counted.kind, asked.kind);
+        assert!(asked.kind.thinks && asked.kind.searches_web && asked.kind.has_images);
+        assert_eq!(counted.input_tokens, asked.input_tokens);
+        assert_eq!(
+            (counted.prefix, &counted.state_ids),
+            (asked.prefix, &asked.state_ids)
+        );
+        assert_eq!(asked.state_ids.len(), 2);
+        assert_eq!(counted.max_output_tokens, None, "there is no answer");
+    }
+    let tagged = whole.replace("Be kind.", "<CCR-SUBAGENT-MODEL>a,b</CCR-SUBAGENT-MODEL>");
+    let body = Bytes::from(format!(r#"{{"generateContentRequest":{tagged}}}"#));
+    let mut peek = peek(Endpoint::CountContentTokens, &body).unwrap();
+    let (model, without) = crate::splice::take_subagent_model(&body, &mut peek).unwrap();
+    assert_eq!(model, "a,b");
+    let sent = upstream_body(&without, &peek, Some("m2"), false);
+    let expected = whole
+        .replace("Be kind.", "")
+        .replace("models/m", "models/m2");
+    assert_eq!(sent, format!(r#"{{"generateContentRequest":{expected}}}"#));
+}
+
+#[test]
+fn what_is_no_request_in_the_place_of_one_is_the_providers_to_complain_of() {
+    for odd in ["7", "null", "[{}]", r#""x""#] {
+        let body = format!(r#"{{"generateContentRequest":{odd},"contents":[]}}"#);
+        assert_eq!(ok(Endpoint::CountContentTokens, &body).input_tokens, 0);
+    }
+    let deep = format!(
+        r#"{{"generateContentRequest":{{"x":{}{}}}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
+    assert!(peek(Endpoint::CountContentTokens, deep.as_bytes()).is_err());
+}
