@@ -64,15 +64,19 @@ struct Chunk {
 struct Place<'a> {
     depth: usize,
     name: &'a [u8],
-    /// The member at the top that we are in.
+    /// The member at the top that we are in, that of a candidate, and that of a part.
     member: &'a [u8],
+    of_candidate: &'a [u8],
+    of_part: &'a [u8],
     candidate: u64,
     is_finished: bool,
 }
 
-/// Depth of the members of an object at the top, of a candidate, and of what is inside one.
+/// Depth of the members of an object at the top, of a candidate, of a part of its content, and of what the part is.
 const MEMBER_DEPTH: usize = 2;
 const CANDIDATE_DEPTH: usize = 3;
+const PART_DEPTH: usize = 6;
+const INSIDE_PART_DEPTH: usize = 7;
 
 impl Chunk {
     fn look(data: &[u8]) -> Self {
@@ -82,8 +86,11 @@ impl Chunk {
             match piece {
                 Piece::Name(name) => {
                     place.name = name;
-                    if place.depth == 1 {
-                        place.member = name;
+                    match place.depth {
+                        1 => place.member = name,
+                        CANDIDATE_DEPTH => place.of_candidate = name,
+                        PART_DEPTH => place.of_part = name,
+                        _ => {}
                     }
                 }
                 Piece::Open => {
@@ -123,17 +130,31 @@ impl Chunk {
                 place.is_finished = text != b"FINISH_REASON_UNSPECIFIED";
                 self.has_error |= text == ACCOUNT_LIMITED;
             }
-            (b"candidates", CANDIDATE_DEPTH, _) | (_, _, b"role") => {}
-            (b"candidates", ..) => {
-                self.has_content |= !text.is_empty();
-                if !matches!(
-                    place.name,
-                    b"data" | b"thoughtSignature" | b"id" | b"mimeType"
-                ) {
-                    self.text_bytes += text.len() as u64;
-                }
+            (b"candidates", PART_DEPTH.., _) if place.of_candidate == b"content" => {
+                self.see_part(place, text);
             }
+            // Ratings, citations, what a search found: about the answer, and none of it.
             _ => {}
+        }
+    }
+
+    /// A string in a part of the answer.
+    fn see_part(&mut self, place: &Place<'_>, text: &[u8]) {
+        let is_beside = matches!(
+            place.of_part,
+            b"thoughtSignature" | b"partMetadata" | b"mediaResolution" | b"videoMetadata"
+        );
+        self.has_content |= !is_beside && !text.is_empty();
+        let is_written = match place.of_part {
+            b"text" => true,
+            b"functionCall" => place.depth > INSIDE_PART_DEPTH || place.name == b"name",
+            b"executableCode" => place.name == b"code",
+            b"codeExecutionResult" => place.name == b"output",
+            // Pictures and files.
+            _ => false,
+        };
+        if is_written {
+            self.text_bytes += text.len() as u64;
         }
     }
 

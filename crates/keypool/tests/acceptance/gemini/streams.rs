@@ -130,6 +130,33 @@ async fn an_error_before_the_first_word_is_cured_by_another_key() {
     }
 }
 
+/// A chunk that says something about the answer, and nothing of it.
+fn about_the_answer() -> Value {
+    json!({"candidates": [{"index": 0,
+        "safetyRatings": [{"category": "HARM_CATEGORY_HARASSMENT", "probability": "LOW"}],
+        "citationMetadata": {"citationSources": [{"uri": "https://example.com/a".repeat(20)}]},
+        "groundingMetadata": {"groundingSupports": [{"segment": {"text": "It rains.".repeat(20)}}]}}]})
+}
+
+#[tokio::test]
+async fn what_is_said_about_an_answer_is_neither_its_beginning_nor_counted_as_its_text() {
+    let world = Setup::gemini(2).strategy("fill-first").start().await;
+    let error = json!({"error": {"code": 503, "message": "Overloaded.", "status": "UNAVAILABLE"}});
+    let fails = events(&[about_the_answer(), error]);
+    world.fault(&gemini_key(1), verbatim(200, "text/event-stream", fails));
+    let answer = stream(&world).await;
+    answer.assert_ok();
+    assert_eq!(answer.key(), mask(&gemini_key(2)));
+
+    let cut = events(&[chunk("Hello, how are you", &json!({})), about_the_answer()]);
+    world.fault(&gemini_key(1), verbatim(200, "text/event-stream", cut));
+    let answer = stream(&world).await;
+    reason_in(&answer.events().last().unwrap().json());
+    let [_, output, _] = counted(&world, &gemini_key(1)).await;
+    // 18 bytes.
+    assert_eq!(output, 5);
+}
+
 #[tokio::test]
 async fn a_stream_that_waits_is_kept_alive_without_comments_which_googles_sdks_do_not_take() {
     let world = Setup::gemini(1)

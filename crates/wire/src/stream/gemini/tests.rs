@@ -163,6 +163,64 @@ fn pictures_and_seals_are_no_text() {
     assert_eq!(meter.output_tokens_so_far(), 1);
 }
 
+/// A chunk whose candidate has these members.
+fn candidate(members: &str) -> String {
+    format!(r#"{{"candidates":[{{{members},"index":0}}]}}"#)
+}
+
+#[test]
+fn what_a_model_writes_calls_and_runs_is_text() {
+    for (part, bytes) in [
+        (r#"{"text":"0123456789ab"}"#, 12),
+        (r#"{"text":"0123456789ab","thought":true}"#, 12),
+        (
+            r#"{"functionCall":{"id":"call-1","name":"find","args":{"id":"1234","data":["56","78"]}}}"#,
+            12,
+        ),
+        (
+            r#"{"executableCode":{"language":"PYTHON","code":"print(12345)"}}"#,
+            12,
+        ),
+        (
+            r#"{"codeExecutionResult":{"outcome":"OUTCOME_OK","output":"0123456789ab"}}"#,
+            12,
+        ),
+        (
+            r#"{"inlineData":{"mimeType":"image/png","data":"iVBOR"}}"#,
+            0,
+        ),
+        (r#"{"fileData":{"fileUri":"gs://bucket/picture"}}"#, 0),
+    ] {
+        let chunk = candidate(&format!(
+            r#""content":{{"parts":[{{"thoughtSignature":"x"}},{part}],"role":"model"}}"#
+        ));
+        let (meter, kinds) = run(&[&chunk]);
+        assert_eq!(kinds, [EventKind::Content], "{part}");
+        assert_eq!(
+            meter.output_tokens_so_far(),
+            crate::usage::guessed_tokens(bytes),
+            "{part}"
+        );
+    }
+}
+
+#[test]
+fn what_is_said_about_an_answer_is_no_content() {
+    for members in [
+        r#""safetyRatings":[{"category":"HARM_CATEGORY_HARASSMENT","probability":"LOW"}]"#,
+        r#""citationMetadata":{"citationSources":[{"uri":"https://example.com/a","license":"mit"}]}"#,
+        r#""groundingMetadata":{"webSearchQueries":["weather"],"groundingSupports":[{"segment":{"text":"It rains."}}],"searchEntryPoint":{"renderedContent":"<div>"}}"#,
+        r#""urlContextMetadata":{"urlMetadata":[{"retrievedUrl":"https://example.com"}]}"#,
+        r#""logprobsResult":{"chosenCandidates":[{"token":"It"}]}"#,
+        r#""content":{"parts":[{"thoughtSignature":"AbC=","partMetadata":{"a":"b"}}],"role":"model"}"#,
+    ] {
+        let (meter, kinds) = run(&[&candidate(members)]);
+        assert_eq!(kinds, [EventKind::Preamble], "{members}");
+        assert_eq!(meter.output_tokens_so_far(), 0, "{members}");
+        assert!(!meter.has_content());
+    }
+}
+
 #[test]
 fn what_is_no_json_object_is_garbage() {
     for garbage in ["[1]", "[DONE]", "{\"candidates\":", "\u{1}"] {
