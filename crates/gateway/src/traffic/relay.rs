@@ -110,6 +110,13 @@ impl Reader {
             Self::Plain(_) => None,
         }
     }
+
+    const fn is_failure_told(&self) -> bool {
+        match self {
+            Self::Events(scan) => scan.is_failure_told(),
+            Self::Plain(_) => false,
+        }
+    }
 }
 
 /// What a relay begins with.
@@ -232,30 +239,30 @@ impl Relay {
         settlement.settle_seen(Verdict::Success, made_state);
     }
 
-    /// The provider gave up in words of its own, which are passed on; they begin after so many chunks of
-    /// those that are ready. What it sent after them is not.
+    /// The provider gave up in words of its own, which are passed on if they are an event; they come after so many
+    /// chunks of those that are ready. What it sent after them is not.
     fn fail(&mut self, told_from: usize) {
         self.ended = true;
         let (Some(settlement), Some(failure)) = (self.noted(), self.reader.failure()) else {
             return;
         };
         let (verdict, error) = settlement.blame_stream_error(failure);
+        let own = OwnError {
+            status: failure.status,
+            code: "upstream_stream_error",
+            message: format!("the provider answered with an error: {}", failure.message),
+        };
         let told = self.ready.split_off(told_from);
-        if told.is_empty() {
-            let message = format!("the provider answered with an error: {}", failure.message);
-            let own = OwnError {
-                status: failure.status,
-                code: "upstream_stream_error",
-                message,
-            };
-            self.tell(&settlement, &own);
-        } else {
-            let told = told.iter().fold(BytesMut::new(), |mut told, part| {
-                told.extend_from_slice(part);
-                told
-            });
+        let told = told.iter().fold(BytesMut::new(), |mut told, part| {
+            told.extend_from_slice(part);
+            told
+        });
+        if !told.is_empty() {
             let told = without_secret(told.freeze(), &settlement.key);
             self.ready.push_back(told);
+        }
+        if !self.reader.is_failure_told() {
+            self.tell(&settlement, &own);
         }
         settlement.settle(Ending {
             error,

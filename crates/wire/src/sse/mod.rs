@@ -19,9 +19,9 @@ pub struct SseEvent<'a> {
     pub data: &'a [u8],
     /// No `data` field at all: a comment (keep-alive), a retry hint, a lone id.
     pub is_comment_only: bool,
-    /// No `data` field, and lines that no event stream has: a page of HTML, an error as bare JSON,
-    /// binary.
-    pub is_foreign: bool,
+    /// Its lines, where it has no `data` field and some that no event stream has: a page of HTML, an error as
+    /// bare JSON, binary.
+    pub foreign: Option<&'a [u8]>,
     /// Offset in the chunk just past the event, blank line included: its bytes are those between
     /// the end of the event before it and here.
     pub end: usize,
@@ -222,7 +222,7 @@ fn emit(
             name,
             data: data.unwrap_or_default(),
             is_comment_only: data.is_none(),
-            is_foreign: data.is_none() && has_foreign_line,
+            foreign: (data.is_none() && has_foreign_line).then_some(raw),
             end,
         });
     }

@@ -2,9 +2,11 @@
 
 use memchr::memmem;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::gemini::ACCOUNT_LIMITED;
+use crate::limits::ERROR_BODY_BYTES_MAX;
 use crate::provider::ProviderKind;
 use crate::taxonomy::{ErrorBody, Judgement, judge_body};
 
@@ -47,6 +49,24 @@ impl StreamError {
             now_unix_micros,
         )
     }
+}
+
+/// The error that stands bare where an event should: an object with an `error`, or a list of one such. Google
+/// writes some so, over several lines and after others that were events (googleapis/js-genai issue 1973,
+/// googleapis/python-genai issue 1162).
+pub(super) fn bare(lines: &[u8]) -> Option<StreamError> {
+    if lines.len() > ERROR_BODY_BYTES_MAX {
+        return None;
+    }
+    let mut body = serde_json::from_slice::<Value>(lines).ok()?;
+    if let Value::Array(listed) = body {
+        let [one] = <[Value; 1]>::try_from(listed).ok()?;
+        body = one;
+    }
+    let is_error = body
+        .get("error")
+        .is_some_and(|error| error.is_object() || error.is_string());
+    is_error.then(|| StreamError::read(lines))
 }
 
 /// The error in a whole (not streamed) answer that came with a success status; `None` for an answer.

@@ -37,7 +37,7 @@ pub enum EventKind {
     Error(StreamError),
     /// The answer is whole.
     End,
-    /// What no client can read: data that is no JSON object, a block that is no event at all.
+    /// What no client can read: data that is no JSON object, a block that is no event at all, nor an error.
     Garbage,
 }
 
@@ -138,8 +138,11 @@ impl StreamMeter {
 
     /// Takes the next event and says what it means.
     pub fn observe(&mut self, event: &SseEvent<'_>) -> EventKind {
-        if event.is_foreign {
-            return EventKind::Garbage;
+        if let Some(lines) = event.foreign {
+            return match error::bare(lines) {
+                Some(error) => self.progress.fail(error),
+                None => EventKind::Garbage,
+            };
         }
         if event.is_comment_only || is_keep_alive(event) {
             return EventKind::KeepAlive;

@@ -518,7 +518,7 @@ fn what_no_client_can_read_is_garbage() {
     ] {
         for garbage in [
             "<html><body>502 Bad Gateway</body></html>",
-            "{\"error\":\"oops\"}",
+            "{\"error\":null}",
         ] {
             let (_, kinds) = run(endpoint, true, &format!("{garbage}\n\n"));
             assert_eq!(names(&kinds), "g", "{endpoint:?}: {garbage}");
@@ -625,7 +625,7 @@ proptest! {
                 name: name.as_bytes(),
                 data: &data,
                 is_comment_only: false,
-                is_foreign: false,
+                foreign: None,
                 end: 0,
             };
             if let EventKind::Error(error) = meter.observe(&event) {

@@ -26,6 +26,8 @@ pub(crate) struct Scan {
     /// The beginning of an event whose rest has not come.
     unfinished: Vec<Bytes>,
     failure: Option<StreamError>,
+    /// The failure went out in the provider's words.
+    is_failure_told: bool,
     /// Writes the stream anew, if the client cannot read it as it comes.
     rewriter: Option<Rewriter>,
 }
@@ -66,6 +68,7 @@ impl Scan {
             meter,
             unfinished: Vec::new(),
             failure: None,
+            is_failure_told: false,
             rewriter,
         }
     }
@@ -73,6 +76,11 @@ impl Scan {
     /// The provider's own error, once it came. No chunk may be taken in after it.
     pub(crate) const fn failure(&self) -> Option<&StreamError> {
         self.failure.as_ref()
+    }
+
+    /// Whether that is among what went out. Else it is left to be told in words of ours.
+    pub(crate) const fn is_failure_told(&self) -> bool {
+        self.is_failure_told
     }
 
     /// Takes a chunk in; whole events that the client should see are added to `out`, also before an error.
@@ -86,6 +94,7 @@ impl Scan {
             meter,
             unfinished,
             failure,
+            is_failure_told,
             rewriter,
         } = self;
         if let Some(rewriter) = rewriter {
@@ -93,6 +102,7 @@ impl Scan {
                 splitter,
                 meter,
                 failure,
+                is_failure_told,
                 rewriter,
             };
             return reading.take_in(chunk, out);
@@ -118,6 +128,10 @@ impl Scan {
                     *failure = Some(error);
                     scanned.committing = true;
                     stop = Some(Stop::Failed);
+                    *is_failure_told = event.foreign.is_none();
+                    if !*is_failure_told {
+                        return;
+                    }
                 }
                 EventKind::Garbage => {
                     stop = Some(Stop::Garbage);
@@ -154,6 +168,7 @@ impl Scan {
             meter,
             unfinished,
             failure,
+            is_failure_told,
             rewriter,
         } = self;
         if let Some(rewriter) = rewriter {
@@ -161,6 +176,7 @@ impl Scan {
                 splitter,
                 meter,
                 failure,
+                is_failure_told,
                 rewriter,
             };
             return reading.finish(out);

@@ -130,6 +130,25 @@ async fn an_error_before_the_first_word_is_cured_by_another_key() {
     }
 }
 
+#[tokio::test]
+async fn a_bare_error_amid_a_stream_ends_it_in_the_form_that_the_client_asked_for() {
+    let world = Setup::gemini(1).start().await;
+    let error = json!({"error": {"code": 503, "message": "Overloaded.", "status": "UNAVAILABLE"}});
+    let body = events(&[chunk("Hello", &json!({}))]) + &format!("{:#}\r\n", json!([error]));
+    world.fault(&gemini_key(1), verbatim(200, "text/event-stream", body));
+    let answer = stream(&world).await;
+    let [text, error] = answer.events().try_into().unwrap();
+    assert!(text.data.contains("Hello"));
+    assert_eq!(reason_in(&error.json()), "upstream_stream_error");
+    assert_eq!(error.json()["error"]["code"], 503);
+    let array = ask(&world, MODEL, ARRAY).await;
+    let [text, error] = serde_json::from_slice::<[Value; 2]>(&array.body).unwrap();
+    assert!(text.to_string().contains("Hello"));
+    assert_eq!(reason_in(&error), "upstream_stream_error");
+    // It has too much to do, whichever key asks.
+    assert_eq!(world.score(&gemini_key(1)).await, 100);
+}
+
 /// A chunk that says something about the answer, and nothing of it.
 fn about_the_answer() -> Value {
     json!({"candidates": [{"index": 0,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::script::{chunk, end, stream_head};
 use super::words::{begun, error, failed, marker, overloaded, piece, preamble, shown, whole};
-use super::{Counted, STATED, STREAMED, Stage};
+use super::{Counted, STATED, STREAMED, Stage, own_error};
 use crate::support::{Api, mask};
 
 /// An error as OpenRouter words it.
@@ -121,6 +121,66 @@ async fn an_error_after_text_ends_the_answer_whatever_the_provider_sends_after_i
             stage.guess()
         };
         assert_eq!(stage.counted().await, three_times(each), "{api:?}: {error}");
+    }
+}
+
+/// An error as it is written where no stream was asked for, in each form in which it may come.
+fn bare_errors(code: &str) -> [String; 3] {
+    let error = json!({"error": {"type": code, "status": code, "message": "Sorry."}});
+    [
+        error.to_string(),
+        format!("{error:#}"),
+        format!("{:#}", json!([error])),
+    ]
+}
+
+#[tokio::test]
+async fn a_bare_error_where_an_event_should_be_is_judged_by_its_words_and_told_as_an_event() {
+    for api in STREAMED {
+        let stage = Stage::of(api).await;
+        stage.second_is_sound();
+        let mut count = 0;
+        for error in bare_errors(overloaded(api)) {
+            let (head, tail) = error.split_at(error.len() / 2);
+            let more = whole(api);
+            for rest in [
+                vec![chunk(begun(api) + &error), end()],
+                vec![
+                    chunk(begun(api)),
+                    chunk(format!("{error}\n\n{more}")),
+                    end(),
+                ],
+                vec![
+                    chunk(begun(api) + head),
+                    chunk(tail),
+                    chunk("\r\n\r\n"),
+                    super::Step::Silence,
+                ],
+            ] {
+                count += 1;
+                stage.plays([vec![stream_head()], rest].concat());
+                let (stream, broken) = stage.stream().await;
+                assert!(!broken);
+                let code = own_error(api, &stream, &begun(api));
+                assert_eq!(code, "upstream_stream_error", "{api:?} {error}");
+                assert!(String::from_utf8_lossy(&stream).contains("Sorry."));
+            }
+            // Before the client has a byte, another key cures it.
+            count += 1;
+            stage.plays(vec![
+                stream_head(),
+                chunk(preamble(api)),
+                chunk(&error),
+                end(),
+            ]);
+            let (stream, _) = stage.stream().await;
+            assert_eq!(str::from_utf8(&stream).unwrap(), shown(&whole(api)));
+        }
+        assert_eq!(
+            stage.blamed().await,
+            (100, json!({ "overloaded": count })),
+            "{api:?}"
+        );
     }
 }
 

@@ -19,7 +19,8 @@ fn garbage(api: Api) -> Vec<Vec<u8>> {
         b"data: upstream connect error\n\n".to_vec(),
         b"<html><body>502 Bad Gateway</body></html>\n\n".to_vec(),
         b"\x00\x01\x02\xFE\xFF\n\n".to_vec(),
-        b"{\"error\":{\"message\":\"oops\"}}\n\n".to_vec(),
+        // No error: nothing is said of any.
+        b"{\"error\":null}\n\n".to_vec(),
     ]
 }
 

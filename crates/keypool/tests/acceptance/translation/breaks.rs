@@ -198,6 +198,24 @@ async fn a_stream_whose_end_is_no_answer_of_its_api_is_told_once_and_is_the_keys
 }
 
 #[tokio::test]
+async fn a_bare_error_amid_a_stream_is_told_once_in_the_clients_api() {
+    for pair in PAIRS {
+        let world = Pair::world().await;
+        let error = r#"{"error": {"type": "overloaded_error", "message": "Overloaded."}}"#;
+        let body = format!("{}{error}\n", some_text(pair.provider));
+        world.fault(&pair.key(), streamed(body));
+        let answer = pair.post(&world, &pair.streamed()).await;
+        let events = answer.events();
+        assert_eq!(text_in(pair.client, &events), "Hi", "{}", answer.text());
+        let errors = events.iter().filter(|event| is_error(pair.client, event));
+        assert_eq!(errors.count(), 1, "{pair:?}: {}", answer.text());
+        let last = events.last().unwrap();
+        assert!(is_error(pair.client, last) && last.data.contains("Overloaded."));
+        assert_eq!(world.score(&pair.key()).await, 100, "{pair:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_was_whole_when_its_connection_broke_is_ended_in_the_clients_api() {
     let pair = PAIRS[0];
     let world = Pair::world().await;

@@ -9,6 +9,13 @@ use crate::row::Client::{Ours, Partial, Theirs};
 use crate::row::Leaves::{Barred, Limited, Out, Scored, Sound};
 use crate::row::{GENERATE, GENERATE_STREAM, Group, Row};
 
+/// Google writes some errors so where it was asked for events.
+const BARE_ERROR_AFTER_TEXT: &str = concat!(
+    r#"data: {"candidates":[{"content":{"parts":[{"text":"The quick"}],"role":"model"},"index":0}]}"#,
+    "\r\n\r\n",
+    r#"{"error":{"code":503,"message":"This model is overloaded.","status":"UNAVAILABLE"}}"#,
+);
+
 /// At most a day: to midnight in California.
 const A_DAY: u64 = 25 * 3600;
 
@@ -216,6 +223,20 @@ fn streams() -> Vec<Row> {
             "UNAVAILABLE",
             Sound,
         ),
+        row("An error that is no event comes after some text")
+            .keys([
+                (
+                    verbatim(
+                        "200, text, a bare 503 `UNAVAILABLE`",
+                        200,
+                        "text/event-stream",
+                        BARE_ERROR_AFTER_TEXT,
+                    ),
+                    Sound,
+                ),
+                (sound(), Sound),
+            ])
+            .gets(Partial("upstream_stream_error")),
         broken(
             "The connection is reset after some text",
             "200, text, reset",

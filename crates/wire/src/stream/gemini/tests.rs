@@ -133,6 +133,48 @@ fn an_error_is_an_error_as_the_first_chunk_and_later() {
 }
 
 #[test]
+fn an_error_that_is_no_event_is_an_error_all_the_same() {
+    let error = r#"{
+  "error": {
+    "code": 503,
+    "message": "The model is overloaded.",
+    "status": "UNAVAILABLE"
+  }
+}"#;
+    for bare in [error.to_owned(), format!("[{error}\n]")] {
+        for ends in ["", "\r\n\r\n"] {
+            let (mut splitter, mut kinds) = (SseSplitter::new(), Vec::new());
+            let mut meter = StreamMeter::new(Endpoint::GenerateContent, false);
+            let stream = stream(&[TEXT]) + &bare + ends;
+            let mut see = |event: &crate::sse::SseEvent<'_>| kinds.push(meter.observe(event));
+            splitter
+                .feed(stream.as_bytes(), |event| see(&event))
+                .unwrap();
+            splitter.finish(|event| see(&event)).unwrap();
+            let error = error_of(&kinds);
+            assert_eq!((error.status, error.code.as_str()), (503, "UNAVAILABLE"));
+            assert_eq!(meter.end(), Some(StreamEnd::Failed));
+        }
+    }
+    for other in [
+        r#"{"error":null}"#,
+        r#"{"candidates":[]}"#,
+        "[]",
+        "[{},{}]",
+        "7",
+    ] {
+        let mut kinds = Vec::new();
+        let mut meter = StreamMeter::new(Endpoint::GenerateContent, false);
+        SseSplitter::new()
+            .feed(format!("{other}\n\n").as_bytes(), |event| {
+                kinds.push(meter.observe(&event));
+            })
+            .unwrap();
+        assert_eq!(kinds, [EventKind::Garbage], "{other}");
+    }
+}
+
+#[test]
 fn an_account_that_is_limited_for_breaches_fails_in_streams_and_whole_answers() {
     let limited = r#"{"candidates":[{"finishReason":"PUP_LIMITED_DISABLED","index":0}],"usageMetadata":{"promptTokenCount":4}}"#;
     let (_, kinds) = run(&[limited]);

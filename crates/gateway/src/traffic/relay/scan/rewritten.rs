@@ -13,6 +13,7 @@ pub(super) struct Reading<'s> {
     pub(super) splitter: &'s mut SseSplitter,
     pub(super) meter: &'s mut StreamMeter,
     pub(super) failure: &'s mut Option<StreamError>,
+    pub(super) is_failure_told: &'s mut bool,
     pub(super) rewriter: &'s mut Rewriter,
 }
 
@@ -28,6 +29,7 @@ impl Reading<'_> {
             splitter,
             meter,
             failure,
+            is_failure_told,
             rewriter,
         } = self;
         let mut scanned = Scanned::default();
@@ -52,6 +54,10 @@ impl Reading<'_> {
                     *failure = Some(error);
                     scanned.committing = true;
                     stop = Some(Stop::Failed);
+                    *is_failure_told = event.foreign.is_none();
+                    if !*is_failure_told {
+                        return;
+                    }
                 }
                 EventKind::Content | EventKind::End => scanned.committing = true,
                 EventKind::Preamble | EventKind::UsageOnly => {}
@@ -65,7 +71,7 @@ impl Reading<'_> {
             // read for its usage.
             scanned.committing |= rewriter.has_failed();
         });
-        if let Some(failure) = &*failure {
+        if let Some(failure) = failure.as_ref().filter(|_| *is_failure_told) {
             rewriter.failed(failure, &mut written);
         }
         push(out, written);
@@ -83,6 +89,7 @@ impl Reading<'_> {
             meter,
             failure,
             rewriter,
+            ..
         } = self;
         let mut scanned = Scanned::default();
         let mut written = Vec::new();
