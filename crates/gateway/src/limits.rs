@@ -124,6 +124,10 @@ pub(crate) const IDLE_TIMES_WITHOUT_MEANING: u32 = 5;
 /// in time, the connection can be used again.
 pub(crate) const END_TO_CLOSE: Duration = Duration::from_secs(1);
 
+/// How long nothing may come of an answer that has said all: finished, with its usage stated, in an API whose
+/// end no marker tells. It ends the client's answer. Longer than [`END_TO_CLOSE`], since it is inferred.
+pub(crate) const SAID_TO_CLOSE: Duration = Duration::from_secs(3);
+
 /// Bytes decoded at a time, of an answer that came encoded.
 pub(crate) const DECODED_CHUNK_BYTES: usize = 16 * 1024;
 
@@ -236,4 +240,5 @@ pub(crate) const LABELS_PER_KEY: usize = 100;
 /// Most distinct reasons of failovers that are counted apart; providers choose some of the words.
 pub(crate) const FAILOVER_REASONS: usize = 64;
 
+const _: () = assert!(END_TO_CLOSE.as_millis() < SAID_TO_CLOSE.as_millis());
 const _: () = assert!(EXPANSION_SLACK_BYTES * 2 <= HELD_ANSWER_BYTES as u64);

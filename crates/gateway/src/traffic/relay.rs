@@ -147,11 +147,7 @@ impl Relay {
     #[must_use]
     pub(crate) fn new(start: RelayStart) -> Self {
         let ready_bytes = start.held.iter().map(Bytes::len).sum();
-        let mut clocks = Clocks::new(start.idle, start.first_meaning_due, start.end);
-        if start.reader.is_whole() {
-            clocks.whole(Instant::now());
-        }
-        Self {
+        let mut relay = Self {
             upstream: start.upstream,
             reader: start.reader,
             draining: !start.held.is_empty(),
@@ -160,10 +156,24 @@ impl Relay {
             yields: 0,
             ended: false,
             cut: false,
-            clocks,
+            clocks: Clocks::new(start.idle, start.first_meaning_due, start.end),
             settlement: Some(start.settlement),
             _open: start.open,
             _streams: start.streams,
+        };
+        relay.wind_down(Instant::now());
+        relay
+    }
+
+    /// Once there is nothing more to come, the upstream has little time left to say that this was all.
+    fn wind_down(&mut self, now: Instant) {
+        let Reader::Events(scan) = &self.reader else {
+            return;
+        };
+        if scan.meter.end() == Some(StreamEnd::Complete) {
+            self.clocks.whole(now);
+        } else if scan.has_said_all() {
+            self.clocks.said_all(now);
         }
     }
 
@@ -192,10 +202,13 @@ impl Relay {
             self.fail(before);
         } else if let Err(error) = scanned {
             self.break_off(FaultKind::Garbage, "upstream_garbage", &error.to_string());
-        } else if scan.meter.end() == Some(StreamEnd::Complete) {
-            self.clocks.whole(now);
-        } else if let Some(expired) = self.clocks.expired(now) {
-            self.expire(&expired);
+        } else {
+            if meaningful {
+                self.wind_down(now);
+            }
+            if let Some(expired) = self.clocks.expired(now) {
+                self.expire(&expired);
+            }
         }
     }
 

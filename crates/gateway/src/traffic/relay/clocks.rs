@@ -73,6 +73,14 @@ impl Clocks {
         }
     }
 
+    /// The answer has said all, though no marker tells its end: what more it says has little time to come.
+    pub(super) fn said_all(&mut self, now: Instant) {
+        self.meaning_due = now + limits::SAID_TO_CLOSE.min(self.idle);
+        if self.meaning_due < self.sleep.deadline() {
+            self.sleep.as_mut().reset(self.meaning_due);
+        }
+    }
+
     /// What has run out, if the task is to go on without waiting for a clock: keep-alives that come faster
     /// than they can be written leave no time to wait.
     pub(super) fn expired(&self, now: Instant) -> Option<Expired> {
@@ -158,6 +166,19 @@ mod tests {
         assert_eq!(code(clocks.expired(due)), Some(("upstream_stalled", true)));
         clocks.chunk(due, true);
         assert_eq!(clocks.expired(due + IDLE / 2), None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_has_said_all_has_little_time_for_more_whatever_keeps_it_alive() {
+        let now = Instant::now();
+        let mut clocks = Clocks::new(IDLE, None, now + IDLE * 100);
+        clocks.said_all(now);
+        let later = now + limits::SAID_TO_CLOSE / 2;
+        clocks.chunk(later, true);
+        clocks.said_all(later);
+        clocks.chunk(now + limits::SAID_TO_CLOSE, false);
+        assert_eq!(clocks.expired(now + limits::SAID_TO_CLOSE), None);
+        assert!(clocks.expired(later + limits::SAID_TO_CLOSE).is_some());
     }
 
     #[tokio::test]

@@ -210,6 +210,11 @@ impl Scan {
         self.meter.is_complete() && !is_malformed
     }
 
+    /// Whether it has said all that is told in the end, so that nothing more is expected.
+    pub(crate) fn has_said_all(&self) -> bool {
+        self.is_whole() && self.meter.usage().is_some()
+    }
+
     /// The answer is whole, whether or not the provider has ended the stream in its own words.
     pub(crate) fn complete(&mut self, out: &mut VecDeque<Bytes>) {
         if let Some(rewriter) = &mut self.rewriter {

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::task::LocalSet;
 
 use super::script::{Step, answer, chunk, end, head, send, stream_head};
-use super::words::{begun, plain, preamble, shown, whole};
+use super::words::{begun, closing, marker, piece, plain, preamble, shown, whole};
 use super::{ALL, STATED, STREAMED, Stage, own_error};
 use crate::support::{Api, mask};
 
@@ -192,4 +192,100 @@ async fn a_stream_that_stops_before_its_first_text_is_cured_by_another_key() {
         stage.upstream.sees(|seen| seen.left == 1).await;
     }))
     .await;
+}
+
+/// A stream that has said all, in pieces, and then keeps its connection open, in silence or with signs of life.
+fn left_open(api: Api) -> Vec<Vec<Step>> {
+    let said = || {
+        vec![
+            stream_head(),
+            chunk(begun(api)),
+            chunk(closing(api) + &marker(api)),
+        ]
+    };
+    let signs = SIGNS_OF_LIFE.map(without_end);
+    let rests = [Step::Silence].into_iter().chain(signs);
+    rests.map(|rest| [said(), vec![rest]].concat()).collect()
+}
+
+#[tokio::test]
+async fn an_answer_that_has_said_all_is_ended_though_its_connection_stays_open() {
+    let cases = STREAMED
+        .into_iter()
+        .flat_map(|api| left_open(api).into_iter().map(move |steps| (api, steps)));
+    at_once(cases.map(async |(api, steps)| {
+        // With the default clocks, by which it would take minutes.
+        let stage = Stage::of(api).await;
+        stage.plays(steps);
+        let ended = tokio::time::timeout(SOON, stage.stream()).await;
+        let (stream, broken) = ended.expect("it goes on");
+        assert!(!broken);
+        let text = str::from_utf8(&stream).unwrap();
+        assert!(text.starts_with(&shown(&whole(api))), "{text}");
+        assert!(!text.contains("error"), "{text}");
+        assert_eq!(stage.blamed().await, (100, json!({})), "{api:?}");
+        assert_eq!(stage.counted().await, STATED, "{api:?}");
+        stage.upstream.sees(|seen| seen.left == 1).await;
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn where_no_marker_ends_an_answer_it_is_ended_for_clients_of_every_api() {
+    let clients = [Api::Messages, Api::Chat, Api::Responses];
+    let of_chat = [Api::Messages].map(|client| (client, Api::Chat));
+    let of_gemini = clients.map(|client| (client, Api::Gemini));
+    at_once(
+        of_gemini
+            .into_iter()
+            .chain(of_chat)
+            .map(async |(client, api)| {
+                let stage = Stage::of(api).await;
+                // Of a chat completion `[DONE]` is left out, as some providers do.
+                let last = match api {
+                    Api::Chat => closing(api),
+                    _ => marker(api),
+                };
+                stage.plays(vec![
+                    stream_head(),
+                    chunk(begun(api)),
+                    chunk(last),
+                    Step::Silence,
+                ]);
+                let mut body = client.streamed();
+                body["model"] = format!("{},{}", stage.provider, api.model()).into();
+                let answer = stage.world.send(client, &body).await;
+                answer.assert_ok();
+                assert!(
+                    answer.text().contains(client.last_event()),
+                    "{}",
+                    answer.text()
+                );
+                assert_eq!(stage.blamed().await, (100, json!({})), "{client:?}");
+                assert_eq!(stage.counted().await, STATED, "{client:?}");
+            }),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_still_comes_of_an_answer_that_has_said_all_is_passed_on() {
+    let api = Api::Gemini;
+    let stage = Stage::of(api).await;
+    let more = piece(api, " And more.");
+    stage.plays(vec![
+        stream_head(),
+        chunk(begun(api)),
+        chunk(marker(api)),
+        Step::Wait,
+        chunk(&more),
+        end(),
+    ]);
+    let mut answer = stage.open().await;
+    for _ in 0..4 {
+        answer.event().await;
+    }
+    stage.upstream.go_on();
+    let ending = answer.ending().await;
+    assert_eq!(str::from_utf8(&ending.body).unwrap(), more);
 }
