@@ -158,6 +158,82 @@ fn keys_can_be_kept_out_of_the_configuration() {
 }
 
 #[test]
+fn a_key_in_a_url_stays_in_none() {
+    let secret = |number: u32| format!("AIza{CANARY}{number}");
+    let old = format!(
+        r#"{{"Providers": [
+            {{"name": "gemini", "models": ["gemini-2.5-flash"], "transformer": {{"use": ["gemini"]}}, "api_key": "",
+              "api_base_url": "https://generativelanguage.googleapis.com/v1beta/models/?key={}"}},
+            {{"name": "both", "models": ["m"], "api_key": "sk-{CANARY}",
+              "api_base_url": "https://both.example/v1/chat/completions?api-version=1&access_token={}"}},
+            {{"name": "same", "models": ["m"], "api_key": "{}",
+              "api_base_url": "https://{CANARY}:pass@same.example/v1/chat/completions?api_key={}"}},
+            {{"name": "referring", "models": ["m"], "api_key": "",
+              "api_base_url": "https://referring.example/v1/chat/completions?key=$OPENAI_API_KEY"}}
+        ], "Router": {{"default": "gemini,gemini-2.5-flash"}}}}"#,
+        secret(1),
+        secret(2),
+        secret(3),
+        secret(3),
+    );
+    let user = user(&old);
+    let ended = user.run(&["import-ccr", "--keys-to-env", "keys.env"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!user.read("config.json").contains(CANARY));
+    assert!(!ended.stdout.contains(CANARY), "{}", ended.stdout);
+    let new = written(&user, "config.json");
+    for (provider, url, key) in [
+        (
+            0,
+            "https://generativelanguage.googleapis.com/v1beta",
+            "$GEMINI_API_KEY",
+        ),
+        (
+            1,
+            "https://both.example/v1/chat/completions?api-version=1",
+            "$BOTH_API_KEY",
+        ),
+        (
+            2,
+            "https://same.example/v1/chat/completions",
+            "$SAME_API_KEY",
+        ),
+        (
+            3,
+            "https://referring.example/v1/chat/completions",
+            "$OPENAI_API_KEY",
+        ),
+    ] {
+        assert_eq!(new["Providers"][provider]["api_base_url"], url);
+        assert_eq!(new["Providers"][provider]["api_key"], key);
+    }
+    let keys = user.read("keys.env");
+    assert!(
+        keys.contains(&format!("GEMINI_API_KEY={}\n", secret(1))),
+        "{keys}"
+    );
+    assert!(
+        keys.contains(&format!("SAME_API_KEY={}\n", secret(3))),
+        "{keys}"
+    );
+    for line in [
+        "Providers[0].api_base_url: key in its query is the api_key",
+        "Providers[1].api_base_url: access_token in its query: it holds a secret beside the api_key",
+        "Providers[2].api_base_url: api_key in its query is left out",
+        "Providers[2].api_base_url: the user and password in it",
+    ] {
+        assert!(ended.stdout.contains(line), "{line} in:\n{}", ended.stdout);
+    }
+    // Without the file of variables the key is counted with the secrets that stand there.
+    let ended = user.run(&["import-ccr", "--force"]);
+    assert!(
+        ended.stdout.contains("3 secrets stand in config.json"),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[test]
 fn what_was_imported_serves() {
     let simulator = Server::simulator(&User::new());
     let old = format!(

@@ -9,6 +9,7 @@ mod notes;
 mod providers;
 mod references;
 mod routes;
+mod url;
 mod written;
 
 use std::path::{Path, PathBuf};

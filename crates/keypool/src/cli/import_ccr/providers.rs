@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::notes::Notes;
 use super::references::settled;
+use super::url::{Cleared, cleared};
 use super::written::NewProvider;
 use crate::cli::env::NO_KEY;
 use crate::config::Environment;
@@ -120,25 +121,10 @@ fn provider(
             format!("{old_name:?} is {name:?}, so that it fits into provider,model"),
         );
     }
-    let (url, replaced) = settled(url, environment);
-    if replaced {
-        notes.changed(
-            format!("{field}.api_base_url"),
-            "variables in it are replaced by their values",
-        );
-    }
+    let (url, keys) = url_of(url, field, environment, notes);
     let protocol = transformers.protocol(&url);
     let key = text(KEY).map(str::trim).filter(|key| !key.is_empty());
-    let key = key.map_or_else(
-        || {
-            notes.changed(
-                format!("{field}.api_key"),
-                format!("it is empty; {NO_KEY:?} stands in its place"),
-            );
-            NO_KEY.to_owned()
-        },
-        |key| settled(key, environment).0,
-    );
+    let key = key_of(key, keys, field, environment, notes);
     let models = MODELS
         .iter()
         .find_map(|name| entry.get(*name))
@@ -160,6 +146,74 @@ fn provider(
         models: models.collect(),
     };
     Some((old_name.to_owned(), provider))
+}
+
+/// The URL without secrets, and the parameters that held them.
+fn url_of(
+    url: &str,
+    field: &str,
+    environment: Environment<'_>,
+    notes: &mut Notes,
+) -> (String, Vec<(String, String)>) {
+    let field = format!("{field}.api_base_url");
+    // A reference to a secret shall stay one.
+    let before = cleared(url);
+    let (url, replaced) = settled(&before.url, environment);
+    if replaced {
+        notes.changed(&field, "variables in it are replaced by their values");
+    }
+    let Cleared {
+        url,
+        parameters,
+        had_user,
+    } = cleared(&url);
+    if had_user || before.had_user {
+        let why = "the user and password in it: keypool sends none beside the key";
+        notes.lost(&field, why);
+    }
+    (url, [before.parameters, parameters].concat())
+}
+
+/// The one key that is sent: the entry's own, or else one that stood in its URL.
+fn key_of(
+    own: Option<&str>,
+    in_url: Vec<(String, String)>,
+    field: &str,
+    environment: Environment<'_>,
+    notes: &mut Notes,
+) -> String {
+    let mut key = own.map(|key| settled(key, environment).0);
+    for (name, value) in in_url.into_iter().filter(|(_, value)| !value.is_empty()) {
+        let value = settled(&value, environment).0;
+        let field = format!("{field}.api_base_url");
+        match &key {
+            None => {
+                let how =
+                    format!("{name} in its query is the api_key: keypool sends keys in a header");
+                notes.changed(field, how);
+                key = Some(value);
+            }
+            Some(key) if *key == value => {
+                let how = format!(
+                    "{name} in its query is left out: it is the api_key, which is sent in a header"
+                );
+                notes.changed(field, how);
+            }
+            Some(_) => {
+                let why = format!(
+                    "{name} in its query: it holds a secret beside the api_key, and keypool sends one key, in a header"
+                );
+                notes.lost(field, why);
+            }
+        }
+    }
+    key.unwrap_or_else(|| {
+        notes.changed(
+            format!("{field}.api_key"),
+            format!("it is empty; {NO_KEY:?} stands in its place"),
+        );
+        NO_KEY.to_owned()
+    })
 }
 
 fn tell_of_transformers(transformers: &Transformers, field: &str, notes: &mut Notes) {
