@@ -81,16 +81,16 @@ pub(crate) const PRESSURE_TIME: Duration = Duration::from_millis(500);
 /// It is so until it was in time at every look for this long.
 pub(crate) const PRESSURE_MEMORY: Duration = Duration::from_secs(2);
 
-/// This many times as late, a worker refuses critical requests too.
-pub(crate) const PRESSURE_CRITICAL: u64 = 4;
+/// Critical requests stand at the door of an overloaded worker this many times as long.
+pub(crate) const PRESSURE_CRITICAL: u32 = 4;
 
 /// Least share of a CPU, in percent, that a worker used itself while it was late. One that was late
 /// because others had the CPU would win nothing by refusing.
 pub(crate) const PRESSURE_CPU_PERCENT: u32 = 20;
 
-/// Refusals a second of one worker. Each costs some 8 µs: so they take less than a tenth of a CPU, and
-/// what they cannot refuse waits in its connection instead, which costs nothing.
-pub(crate) const REFUSALS_PER_SECOND: u32 = 10_000;
+/// Refusals of one worker, each millisecond. Each costs some 8 µs: so they take a tenth of a CPU at most, and
+/// what they cannot refuse stands at the door instead, which costs nothing.
+pub(crate) const REFUSALS_PER_MS: usize = 10;
 
 /// What a client is told to wait when the gateway itself has too much to do; up to as much again is added,
 /// so that those who were refused together do not come back together.

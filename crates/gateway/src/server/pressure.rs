@@ -1,60 +1,36 @@
-//! Whether a worker has more to do than it can, and which requests it then refuses.
+//! Whether a worker has more to do than it can, and what it then does with new requests.
 //!
 //! A server that takes in more than it can serve serves everybody late, and in the end nobody in time.
 //! Each worker looks how late it is: it asks to be woken at an instant, and is woken behind all that is
 //! waiting to be done. Late by more than the bound at every look for a while, it has a standing queue and no
-//! mere burst (the idea of RFC 8289). From then on, until it has been in time for a longer while, it refuses new
-//! requests whenever it is late, before anything is done for them: so the queue stays as short as the
-//! bound, and the worker has always something to do.
+//! mere burst (the idea of RFC 8289). From then on, until it has been in time for a longer while, new requests
+//! stand at a door, before anything is done for them:
 //!
-//! Refusing is work, too. A worker that refuses as fast as it can may have no time left to serve. So it
-//! refuses only so many a second. What it lets in begins one at a time, each behind all that is ready to be
-//! done then: what was begun is done with first, while it is still in the CPU's caches. How long the first in
-//! that line has waited is how late the worker is.
+//! - They begin one at a time, each behind all that is ready to be done then. What was begun is done with first,
+//!   while it is still in the CPU's caches.
+//! - The newest begins first. It has the most patience left, and its connection was just read. (Facebook's
+//!   "adaptive LIFO"; Maurer, Fail at Scale, ACM Queue 2015.)
+//! - Those that have stood there for longer than the bound are refused, the oldest first. Refusing is work, too: so
+//!   it is only so many a second.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
-use tokio::sync::Mutex;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::limits;
 
 /// The pressure on one worker.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pressure {
-    /// Whether it has more to do than it can: late requests are refused.
+    /// Whether it has more to do than it can: new requests stand at the door.
     is_overloaded: AtomicBool,
-    /// How late the last look was, in microseconds.
-    late_us: AtomicU64,
-    /// When the next look is due, in microseconds after `origin`.
-    due_us: AtomicU64,
-    /// How late the worker may be, in microseconds.
-    bound_us: AtomicU64,
-    /// Refusals that may still be given until the next look.
-    refusals: AtomicU32,
-    /// Held by the request that begins next; the others stand in line.
-    door: Mutex<()>,
-    /// How long a request has waited at the door, at most, since the last look; in microseconds.
-    waited_us: AtomicU64,
-    origin: Instant,
-}
-
-impl Default for Pressure {
-    fn default() -> Self {
-        Self {
-            is_overloaded: AtomicBool::new(false),
-            late_us: AtomicU64::new(0),
-            due_us: AtomicU64::new(u64::MAX),
-            bound_us: AtomicU64::new(u64::MAX),
-            refusals: AtomicU32::new(0),
-            door: Mutex::default(),
-            waited_us: AtomicU64::new(0),
-            origin: Instant::now(),
-        }
-    }
+    door: Arc<Door>,
 }
 
 impl Pressure {
@@ -65,17 +41,15 @@ impl Pressure {
         while Arc::strong_count(&self) > 1 {
             let due = Instant::now() + limits::PRESSURE_LOOK;
             let cpu_before = cpu_time();
-            self.due_us
-                .store(micros(due - self.origin), Ordering::Relaxed);
             tokio::time::sleep_until(due).await;
-            let late = due.elapsed();
-            let waited = Duration::from_micros(self.waited_us.swap(0, Ordering::Relaxed));
+            let now = Instant::now();
+            let late = now - due;
             let look = Look {
-                late: late.max(waited),
+                late: late.max(self.door.longest_wait(now)),
                 took: limits::PRESSURE_LOOK + late,
                 cpu: cpu_time().saturating_sub(cpu_before),
             };
-            self.take(&mut overload, look, bound(), Instant::now());
+            self.take(&mut overload, look, bound(), now);
         }
     }
 
@@ -83,45 +57,110 @@ impl Pressure {
         let is_overloaded = overload.take(look.is_late(bound), now);
         self.is_overloaded.store(is_overloaded, Ordering::Relaxed);
         // Late for want of a CPU, it would win nothing by refusing.
-        let late = Some(look.late).filter(|_| look.is_late(bound));
-        self.late_us
-            .store(micros(late.unwrap_or_default()), Ordering::Relaxed);
-        self.bound_us.store(micros(bound), Ordering::Relaxed);
-        self.refusals.store(look.refusals(), Ordering::Relaxed);
+        if look.is_late(bound) {
+            self.door.refuse(bound, look.refusals(), now);
+        }
     }
 
-    /// Whether a request must be refused now; `is_critical` is asked only if it matters.
-    pub(super) fn refuses(&self, is_critical: impl FnOnce() -> bool) -> bool {
+    /// Waits until a request may begin; false if it must be refused. `is_critical` is asked only if it matters.
+    pub(super) async fn admits(&self, is_critical: impl FnOnce() -> bool) -> bool {
         if !self.is_overloaded.load(Ordering::Relaxed) {
+            return true;
+        }
+        let Some(_turn) = self.door.turn(is_critical()).await else {
             return false;
-        }
-        // Late at the last look, or late for the next one already.
-        let overdue_us =
-            micros(self.origin.elapsed()).saturating_sub(self.due_us.load(Ordering::Relaxed));
-        let late_us = self.late_us.load(Ordering::Relaxed).max(overdue_us);
-        let late_us = late_us.max(self.waited_us.load(Ordering::Relaxed));
-        let bound_us = self.bound_us.load(Ordering::Relaxed);
-        let is_extreme = late_us > bound_us.saturating_mul(limits::PRESSURE_CRITICAL);
-        if late_us <= bound_us || (!is_extreme && is_critical()) {
-            return false;
-        }
-        let refusals = self.refusals.load(Ordering::Relaxed);
-        self.refusals
-            .store(refusals.saturating_sub(1), Ordering::Relaxed);
-        refusals > 0
-    }
-
-    /// Waits until a request that is not refused may begin.
-    pub(super) async fn turn(&self) {
-        if !self.is_overloaded.load(Ordering::Relaxed) {
-            return;
-        }
-        let came = Instant::now();
-        let _door = self.door.lock().await;
+        };
         // Woken behind all that is ready to be done, and behind what has come from the network meanwhile.
         tokio::task::yield_now().await;
-        self.waited_us
-            .fetch_max(micros(came.elapsed()), Ordering::Relaxed);
+        true
+    }
+}
+
+/// Where requests stand until they may begin.
+#[derive(Debug, Default)]
+struct Door(Mutex<Line>);
+
+#[derive(Debug, Default)]
+struct Line {
+    /// Whether some request has the turn.
+    is_taken: bool,
+    /// The others, the newest last.
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    since: Instant,
+    is_critical: bool,
+    turn: oneshot::Sender<Turn>,
+}
+
+/// The right to begin. Dropped, wherever that is, it goes to the newest that waits.
+#[derive(Debug)]
+struct Turn(Option<Arc<Door>>);
+
+impl Door {
+    /// Waits for the turn; `None` if the request is refused.
+    async fn turn(self: &Arc<Self>, is_critical: bool) -> Option<Turn> {
+        let turn = {
+            let mut line = self.0.lock();
+            if !line.is_taken {
+                line.is_taken = true;
+                return Some(Turn(Some(self.clone())));
+            }
+            let (sender, turn) = oneshot::channel();
+            line.waiting.push_back(Waiting {
+                since: Instant::now(),
+                is_critical,
+                turn: sender,
+            });
+            turn
+        };
+        turn.await.ok()
+    }
+
+    fn longest_wait(&self, now: Instant) -> Duration {
+        let line = self.0.lock();
+        let oldest = line.waiting.front();
+        oldest.map_or(Duration::ZERO, |oldest| now - oldest.since)
+    }
+
+    /// Refuses the oldest of those that have waited for longer than `bound`, at most so many of them.
+    fn refuse(&self, bound: Duration, most: usize, now: Instant) {
+        let mut line = self.0.lock();
+        let is_refused = |oldest: &mut Waiting| {
+            let times = if oldest.is_critical {
+                limits::PRESSURE_CRITICAL
+            } else {
+                1
+            };
+            now - oldest.since > bound * times
+        };
+        for _ in 0..most {
+            if line.waiting.pop_front_if(is_refused).is_none() {
+                break;
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Some(door) = self.0.take() else {
+            return;
+        };
+        let mut line = door.0.lock();
+        line.is_taken = false;
+        while let Some(newest) = line.waiting.pop_back() {
+            match newest.turn.send(Turn(Some(door.clone()))) {
+                Ok(()) => {
+                    line.is_taken = true;
+                    break;
+                }
+                // Its client has left.
+                Err(mut turn) => turn.0 = None,
+            }
+        }
     }
 }
 
@@ -169,15 +208,11 @@ impl Look {
         self.late > bound && self.cpu * 100 > self.took * limits::PRESSURE_CPU_PERCENT
     }
 
-    /// Refusals that may be given for as long as the next look may take.
-    fn refusals(self) -> u32 {
-        let millis = u32::try_from(self.took.as_millis()).unwrap_or(u32::MAX);
-        millis.saturating_mul(limits::REFUSALS_PER_SECOND / 1000)
+    /// Refusals that may be given for the time since the look before.
+    fn refusals(self) -> usize {
+        let millis = usize::try_from(self.took.as_millis()).unwrap_or(usize::MAX);
+        millis.saturating_mul(limits::REFUSALS_PER_MS)
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What this thread has used of a CPU so far.
@@ -225,61 +260,27 @@ mod tests {
         assert!(!look(90, 90).is_late(BOUND));
     }
 
-    #[test]
-    fn while_overloaded_late_requests_are_refused_and_critical_ones_last() {
+    fn overloaded() -> Arc<Pressure> {
         let pressure = Pressure::default();
-        let mut overload = Overload::default();
-        let mut late = |late_ms: u64, after: Duration| {
-            let now = pressure.origin + after;
-            pressure.take(&mut overload, look(late_ms, late_ms), BOUND, now);
-        };
-        late(150, Duration::ZERO);
-        assert!(!pressure.refuses(|| panic!("nobody asks while it is not overloaded")));
-        late(150, limits::PRESSURE_TIME);
-        assert!(!pressure.refuses(|| true));
-        assert!(pressure.refuses(|| false));
-        late(500, limits::PRESSURE_TIME);
-        assert!(pressure.refuses(|| true));
-        pressure.refusals.store(0, Ordering::Relaxed);
-        assert!(
-            !pressure.refuses(|| false),
-            "there is no time to refuse more"
-        );
-        late(50, limits::PRESSURE_TIME);
-        assert!(!pressure.refuses(|| false), "it is in time again");
-        let unserved = look(500, 10);
-        pressure.take(&mut Overload::default(), unserved, BOUND, pressure.origin);
         pressure.is_overloaded.store(true, Ordering::Relaxed);
-        assert!(!pressure.refuses(|| false), "others had the CPU");
-        pressure.due_us.store(0, Ordering::Relaxed);
-        while pressure.origin.elapsed() <= BOUND {
-            std::hint::spin_loop();
-        }
-        assert!(pressure.refuses(|| false), "the next look is late already");
-        pressure.due_us.store(u64::MAX, Ordering::Relaxed);
-        assert!(!pressure.refuses(|| false));
-        pressure
-            .waited_us
-            .store(micros(BOUND) + 1, Ordering::Relaxed);
-        assert!(pressure.refuses(|| false), "others wait for their turn");
+        Arc::new(pressure)
     }
 
     /// What happens on a worker that has something to do at any time (`None`) and gets three requests.
-    async fn turns(pressure: Pressure) -> Vec<Option<u8>> {
-        let pressure = Arc::new(pressure);
-        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+    async fn turns(pressure: Arc<Pressure>) -> Vec<Option<u8>> {
+        let log = Arc::new(Mutex::new(Vec::new()));
         let requests: Vec<_> = (0..3)
             .map(|number| {
                 let (pressure, log) = (pressure.clone(), log.clone());
                 tokio::spawn(async move {
-                    pressure.turn().await;
-                    log.lock().unwrap().push(Some(number));
+                    assert!(pressure.admits(|| false).await);
+                    log.lock().push(Some(number));
                 })
             })
             .collect();
         let busy = log.clone();
         let busy = tokio::spawn(std::future::poll_fn(move |cx| {
-            busy.lock().unwrap().push(None);
+            busy.lock().push(None);
             cx.waker().wake_by_ref();
             std::task::Poll::<()>::Pending
         }));
@@ -287,19 +288,73 @@ mod tests {
             request.await.unwrap();
         }
         busy.abort();
-        let mut log = std::mem::take(&mut *log.lock().unwrap());
+        let mut log = std::mem::take(&mut *log.lock());
         log.dedup();
         log
     }
 
     #[tokio::test]
-    async fn an_overloaded_worker_begins_requests_one_at_a_time_behind_what_is_ready() {
-        let overloaded = Pressure::default();
-        overloaded.is_overloaded.store(true, Ordering::Relaxed);
-        let in_turn = [None, Some(0), None, Some(1), None, Some(2)];
-        assert_eq!(turns(overloaded).await[..6], in_turn);
+    async fn an_overloaded_worker_begins_requests_one_at_a_time_the_newest_first() {
+        let in_turn = [None, Some(0), None, Some(2), None, Some(1)];
+        assert_eq!(turns(overloaded()).await[..6], in_turn);
         let at_once = [Some(0), Some(1), Some(2)];
-        assert_eq!(turns(Pressure::default()).await[..3], at_once);
+        assert_eq!(turns(Arc::default()).await[..3], at_once);
+    }
+
+    /// Lets requests, critical or not, come to a door at which another one has the turn.
+    async fn come(
+        door: &Arc<Door>,
+        requests: &[bool],
+    ) -> Vec<tokio::task::JoinHandle<Option<Turn>>> {
+        let mut came = Vec::new();
+        for is_critical in requests {
+            let (door, is_critical) = (door.clone(), *is_critical);
+            came.push(tokio::spawn(async move { door.turn(is_critical).await }));
+            tokio::task::yield_now().await;
+        }
+        came
+    }
+
+    #[tokio::test]
+    async fn who_stands_at_the_door_for_too_long_is_refused_the_oldest_first_and_critical_ones_last()
+     {
+        let pressure = overloaded();
+        let door = &pressure.door;
+        let first = door.turn(false).await;
+        let came = come(door, &[false, false, false, true, false]).await;
+        let begun = Instant::now();
+        let mut overload = Overload::default();
+        let mut late = |late_ms: u64, cpu_ms: u64, after: Duration| {
+            pressure.take(&mut overload, look(late_ms, cpu_ms), BOUND, begun + after);
+            door.0.lock().waiting.len()
+        };
+        assert_eq!(late(90, 90, BOUND * 2), 5, "it is in time");
+        assert_eq!(late(500, 10, BOUND * 2), 5, "others had the CPU");
+        assert_eq!(late(101, 101, BOUND / 2), 5, "they have just come");
+        door.refuse(BOUND, 2, begun + BOUND * 2);
+        assert_eq!(door.0.lock().waiting.len(), 3, "there is no time for more");
+        assert_eq!(late(150, 150, BOUND * 2), 2, "a critical one may stay");
+        assert_eq!(late(500, 500, BOUND * 5), 0);
+        drop(first);
+        for request in came {
+            assert!(request.await.unwrap().is_none());
+        }
+        assert!(!door.0.lock().is_taken);
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_not_lost_on_those_who_have_left() {
+        let door = Arc::new(Door::default());
+        let first = door.turn(false).await;
+        let mut came = come(&door, &[false, false, false]).await;
+        let (last, before) = (came.pop().unwrap(), came.pop().unwrap());
+        last.abort();
+        assert!(last.await.is_err());
+        drop(first);
+        // It has been given the turn, and leaves before it knows.
+        before.abort();
+        assert!(before.await.is_err());
+        assert!(came.pop().unwrap().await.unwrap().is_some());
     }
 
     #[tokio::test]
@@ -307,18 +362,18 @@ mod tests {
         let pressure = Arc::new(Pressure::default());
         let watching = tokio::spawn(pressure.clone().watch(|| BOUND));
         let busy = Instant::now();
-        let mut refused = false;
-        while !refused && busy.elapsed() < Duration::from_secs(10) {
+        let mut is_overloaded = false;
+        while !is_overloaded && busy.elapsed() < Duration::from_secs(10) {
             let turn = Instant::now();
             while turn.elapsed() < BOUND * 2 {
                 std::hint::spin_loop();
             }
             tokio::task::yield_now().await;
-            refused = pressure.refuses(|| false);
+            is_overloaded = pressure.is_overloaded.load(Ordering::Relaxed);
         }
-        assert!(refused);
-        tokio::time::sleep(limits::PRESSURE_LOOK * 10).await;
-        assert!(!pressure.refuses(|| false));
+        assert!(is_overloaded);
+        tokio::time::sleep(limits::PRESSURE_MEMORY + limits::PRESSURE_LOOK * 10).await;
+        assert!(!pressure.is_overloaded.load(Ordering::Relaxed));
         drop(pressure);
         watching.await.unwrap();
     }

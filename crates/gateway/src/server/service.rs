@@ -85,10 +85,9 @@ impl Service {
         let (route, dialect) = (self.route(request.uri().path()), dialect_of(&request));
         if matches!(route, Route::Endpoint(_)) {
             let is_critical = || traffic::is_critical(request.headers());
-            if self.pressure.refuses(is_critical) {
+            if !self.pressure.admits(is_critical).await {
                 return self.overloaded(dialect);
             }
-            self.pressure.turn().await;
         }
         if let Err(error) = check_authority(&request) {
             let mut response = error_response(dialect, &error, Retry::Never);
