@@ -13,8 +13,8 @@ use keypool_translate::{
     AnthropicVersion, Api, ChatFlavour, ClientRequest as ReadRequest, EmbeddingApi,
     EmbeddingRequest, EmbeddingSettings, Failure as ForeignFailure, NamespacedTool, Refusal,
     ServerTools, Settings, StreamTranslator, Target as WrittenFor, Translated, VectorEncoding,
-    answer_as_stream,
-    carries_foreign_state, translate_answer, translate_embeddings, without_foreign_state,
+    answer_as_stream, carries_foreign_state, translate_answer, translate_embeddings,
+    without_foreign_state,
 };
 use keypool_wire::{Dialect, Endpoint, OwnError, Peek, ProviderKind};
 use smallvec::SmallVec;
