@@ -280,6 +280,10 @@ impl Pool {
         if let Some(owner) = owner {
             owner.refused(now, ticket.class, (ticket.number, ticket.granted_at));
         }
+        if let Some(group) = ticket.group {
+            // Slices of a smaller limit fall differently.
+            self.wake_group(group);
+        }
     }
 
     /// Cools a model class of a key, or of its group, down.

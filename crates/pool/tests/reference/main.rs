@@ -66,3 +66,55 @@ proptest! {
         prop_assert_eq!(history(), history());
     }
 }
+
+/// In whole numbers a smaller limit may give a slice of the minute the request that a larger one gave its neighbour.
+#[test]
+fn a_group_s_keys_are_looked_at_again_when_a_refusal_trims_its_limit() {
+    use pool::{CooldownScope, Suspicion};
+    use steps::{Charged, Judged, Step};
+    let wait = |millis| Step::Wait { millis };
+    let request = |model, tagged| Step::Request {
+        model,
+        input: 0,
+        output: 0,
+        tagged,
+        excluded: 0,
+    };
+    let settle = |lease, verdict| Step::Settle {
+        lease,
+        verdict,
+        charge: Charged::AsReserved,
+    };
+    let refused = Judged::RateLimited {
+        until: None,
+        scope: CooldownScope::Key,
+    };
+    let mut driver = driver::Driver::new(pool::Strategy::RoundRobin, Window::Slices, 0);
+    for step in [
+        wait(855),
+        request(0, true),
+        settle(0, Judged::Suspected(Suspicion::Invalid)),
+        wait(75_845),
+        request(0, false),
+        request(0, false),
+        request(0, false),
+        wait(4_912),
+        // The key whose refusal it will be; its group has another member.
+        request(1, true),
+        wait(10_772),
+        settle(0, Judged::Success),
+        request(0, false),
+        request(0, false),
+        wait(5_622_680),
+        settle(3, Judged::Success),
+        wait(1_936),
+        // The group has no room in this second, so that the other member steps back.
+        request(0, false),
+        settle(3, Judged::Success),
+        settle(0, Judged::Success),
+        settle(1, refused),
+        request(0, false),
+    ] {
+        driver.step(step);
+    }
+}
