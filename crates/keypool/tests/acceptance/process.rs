@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::support::raw_http2::{self, HEADERS, RawHttp2};
-use crate::support::{Api, Client, Raw, Setup, World, anthropic_key, eventually, mask, post_whole};
+use crate::support::{Api, Raw, Setup, World, anthropic_key, eventually, mask, post_whole};
 
 #[tokio::test]
 async fn while_it_stops_it_says_so_to_whoever_can_still_ask_and_streams_end_whole() {
@@ -46,11 +46,10 @@ async fn while_it_stops_it_says_so_to_whoever_can_still_ask_and_streams_end_whol
 
 /// Adds keys one after the other until the gateway is gone; notes those that it said it has added.
 async fn add_keys(
-    client: Client,
+    mut raw: Raw,
     numbers: impl Iterator<Item = usize>,
     added: Arc<Mutex<Vec<usize>>>,
 ) {
-    let mut raw = Raw::open(&client).await;
     for number in numbers {
         let body = json!({ "provider": "anthropic", "key": anthropic_key(number) }).to_string();
         let head = format!(
@@ -81,12 +80,13 @@ async fn killed_in_the_middle_of_changes_it_has_all_that_it_said_it_had() {
         .assert_ok();
     let added = Arc::new(Mutex::new(Vec::new()));
     for round in 1..=3 {
-        let writers: JoinSet<()> = (0..3)
-            .map(|writer| {
-                let first = 1000 * round + 100 * writer;
-                add_keys(world.over_http1(), first..first + 100, added.clone())
-            })
-            .collect();
+        let mut writers = JoinSet::new();
+        for writer in 0..3 {
+            let first = 1000 * round + 100 * writer;
+            // Connected before the kill, which comes when a few are added, by whomever.
+            let raw = Raw::open(&world.over_http1()).await;
+            writers.spawn(add_keys(raw, first..first + 100, added.clone()));
+        }
         eventually("some are added", async || {
             (added.lock().unwrap().len() >= 5 * round).then_some(())
         })

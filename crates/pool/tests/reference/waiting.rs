@@ -182,7 +182,13 @@ impl World {
                 lease,
                 percent,
                 refused,
-            } => self.settle(lease, percent, refused),
+            } => {
+                if refused {
+                    // It may trim a limit: what was granted before fitted the one it had then.
+                    self.poll_turns();
+                }
+                self.settle(lease, percent, refused);
+            }
             Step::Report {
                 lease,
                 limit,
