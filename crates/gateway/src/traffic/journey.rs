@@ -8,19 +8,19 @@
 //! Nobody waits for a target while a fallback has room: all targets are asked first, and only if none of
 //! them has served is the one waited for that will have room first.
 
+mod last_word;
 mod sent;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Response};
-use keypool_pool::{Course, Demand, KeyId, Next, Refusal, RefusalReason, Timestamp, Turn, Wait};
+use http::Response;
+use keypool_pool::{Course, Demand, KeyId, Next, Refusal, RefusalReason, Turn, Wait};
 use keypool_wire::OwnError;
 
-use crate::answer::{Retry, error_response, stopping};
+use self::last_word::trace_unserved;
 use crate::body::AnswerBody;
 use crate::core::Core;
-use crate::limits;
 use crate::live::Live;
 use crate::pool_shell::{Admitted, unused};
 use crate::provider::Provider;
@@ -28,30 +28,14 @@ use crate::routing::{Routed, Target};
 use crate::telemetry::POOL_LOG;
 use crate::traffic::attempt::Attempt;
 use crate::traffic::deferred::HoldOpen;
-use crate::traffic::failure::{Failure, FailureKind};
+use crate::traffic::failure::Failure;
 use crate::traffic::quota_report::model_class;
-use crate::traffic::refusals::{no_room, out_of_time, refused, unavailable};
-use crate::traffic::request::{ClientRequest, RequestFacts, TraceEnd};
+use crate::traffic::request::{ClientRequest, RequestFacts};
 use crate::traffic::settlement::{Passed, Settlement};
 use crate::traffic::stage::Stage;
+use crate::traffic::trail::Trail;
 use crate::traffic::translation::Outbound;
 use crate::upstream::UpstreamClient;
-
-/// Who answered a request, for the headers that tell the client.
-#[derive(Debug, Default)]
-pub(super) struct Trail {
-    /// How many attempts were made.
-    pub attempts: u32,
-    /// How long it waited for room.
-    pub queued: Duration,
-    /// The rule of `Router` that chose the targets.
-    rule: Option<&'static str>,
-    served_by: Option<(String, String)>,
-    /// What the answer's translation is told by.
-    translation: Option<HeaderValue>,
-    /// The answer is a guess of the gateway's own.
-    is_estimate: bool,
-}
 
 /// What a request is served with.
 #[derive(Debug, Clone, Copy)]
@@ -90,15 +74,6 @@ const PROVIDER_GONE: Refusal = Refusal {
     reason: RefusalReason::NoKeys,
     retry_at: None,
 };
-
-/// Tells a client under which name the logs know its request.
-pub(super) const REQUEST_ID_HEADER: &str = "x-keypool-request-id";
-
-/// Tells a client that its request went to a provider of another API, and what was lost on the way.
-const TRANSLATION_HEADER: HeaderName = HeaderName::from_static("x-keypool-translation");
-
-/// Tells a client that its answer is not the provider's, but a guess.
-const ESTIMATE_HEADER: &str = "x-keypool-estimated";
 
 /// Why no attempt can be made.
 enum NotAdmitted {
@@ -477,145 +452,5 @@ impl<'a> Journey<'a> {
         self.request
             .deadline
             .saturating_duration_since(self.means.core.time.now())
-    }
-
-    /// Nothing cured it: the most useful thing to say to the client.
-    fn give_up(self, stages: &[Stage<'_>]) -> (Response<AnswerBody>, Trail) {
-        let facts = self.request.facts.clone();
-        let (response, trail) = self.last_word(stages);
-        if let Some(stage) = stages.last() {
-            trace_unserved(&facts, &trail, stage.target, &response);
-        }
-        (response, trail)
-    }
-
-    fn last_word(mut self, stages: &[Stage<'_>]) -> (Response<AnswerBody>, Trail) {
-        let dialect = self.request.facts.endpoint.dialect();
-        let was_dismissed = |(_, refusal): &(_, Refusal)| refusal.reason == RefusalReason::NoRoom;
-        if self.means.core.is_draining() && self.last_refusal.as_ref().is_some_and(was_dismissed) {
-            // Its time in the queue was cut short.
-            return (stopping(dialect), self.trail);
-        }
-        let room_in = self.room_in(stages);
-        let response = match self.last_failure.take() {
-            Some(failure) => match failure.kind {
-                FailureKind::Quota => no_room(dialect, room_in),
-                FailureKind::Key => match room_in {
-                    Some(_) => no_room(dialect, room_in),
-                    None => unavailable(dialect, self.last_refusal.as_ref()),
-                },
-                FailureKind::Overload => {
-                    let wait = room_in.unwrap_or(limits::OVERLOAD_RETRY_AFTER);
-                    failure.into_response(dialect, Retry::After(wait))
-                }
-                FailureKind::Server if failure.is_temporary() => {
-                    let wait = room_in.unwrap_or(limits::OVERLOAD_RETRY_AFTER);
-                    failure.into_response(dialect, Retry::After(wait))
-                }
-                FailureKind::Request
-                | FailureKind::Server
-                | FailureKind::Timeout
-                | FailureKind::Broken => {
-                    let advice = failure.advice();
-                    failure.into_response(dialect, advice)
-                }
-            },
-            None => match &self.last_refusal {
-                Some((provider, refusal)) => {
-                    let state = self.request.facts.peek.state_name();
-                    refused(dialect, provider, refusal, room_in, state)
-                }
-                None => match &self.untranslatable {
-                    Some(error) => error_response(dialect, error, Retry::Never),
-                    None => out_of_time(dialect),
-                },
-            },
-        };
-        (response, self.trail)
-    }
-
-    /// How long until some key of the targets has room for this request, if it ever will. The keys
-    /// that were tried count again.
-    fn room_in(&self, stages: &[Stage<'_>]) -> Option<Duration> {
-        let now = self.means.core.time.now();
-        let at = match &self.last_refusal {
-            Some((_, refusal)) if refusal.reason == RefusalReason::NoRoom && stages.len() == 1 => {
-                room_at(refusal)
-            }
-            _ => stages.iter().filter_map(|stage| self.room_at(stage)).min(),
-        };
-        at.map(|at| at.saturating_duration_since(now))
-    }
-
-    /// When a target has room for this request, if it ever will. The keys that were tried count again.
-    fn room_at(&self, stage: &Stage<'_>) -> Option<Timestamp> {
-        let demand = self.demand(stage, None, None);
-        let pool = &stage.target.provider.pool;
-        match pool.with(|pool, now| pool.explain(now, &demand)).refusal {
-            None => Some(self.means.core.time.now()),
-            Some(refusal) => room_at(&refusal),
-        }
-    }
-}
-
-/// Tells whoever records traces of a request that got an error instead of an answer.
-fn trace_unserved(
-    facts: &RequestFacts,
-    trail: &Trail,
-    target: &Target,
-    response: &Response<AnswerBody>,
-) {
-    facts.trace(&TraceEnd {
-        provider: &target.provider.name,
-        model: &target.model,
-        usage: None,
-        status: response.status().as_u16(),
-        attempts: trail.attempts,
-        queued: trail.queued,
-        latency: Duration::ZERO,
-    });
-}
-
-/// When there will be room. The next probe of a dead key promises none.
-fn room_at(refusal: &Refusal) -> Option<Timestamp> {
-    match refusal.reason {
-        RefusalReason::AllUnavailable => None,
-        _ => refusal.retry_at,
-    }
-}
-
-impl Trail {
-    /// Of an answer that is a guess of the gateway's own: nobody was asked.
-    pub(super) fn of_estimate() -> Self {
-        Self {
-            is_estimate: true,
-            ..Self::default()
-        }
-    }
-
-    /// Tells the client who answered.
-    pub(super) fn write_to(&self, response: &mut Response<AnswerBody>, request_id: &str) {
-        let headers = response.headers_mut();
-        let mut set = |name: &'static str, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        };
-        set(REQUEST_ID_HEADER, request_id);
-        set("x-keypool-attempts", &self.attempts.to_string());
-        set("x-keypool-queued-ms", &self.queued.as_millis().to_string());
-        if let Some(rule) = self.rule {
-            set("x-keypool-rule", rule);
-        }
-        if let Some((provider, mask)) = &self.served_by {
-            set("x-keypool-provider", provider);
-            set("x-keypool-key", mask);
-        }
-        if self.is_estimate {
-            set(ESTIMATE_HEADER, "true");
-        }
-        if let Some(told) = &self.translation {
-            headers.insert(TRANSLATION_HEADER, told.clone());
-        }
     }
 }

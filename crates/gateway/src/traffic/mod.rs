@@ -18,6 +18,7 @@ mod request;
 mod sending;
 mod settlement;
 mod stage;
+mod trail;
 mod translation;
 mod upstream_body;
 
@@ -36,11 +37,12 @@ use crate::upstream::UpstreamClient;
 use deferred::{HoldOpen, Pending, held_open};
 pub(crate) use failure::upstream_headers;
 pub(crate) use headers::{ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER};
-use journey::{Journey, Means, REQUEST_ID_HEADER, Trail};
+use journey::{Journey, Means};
 pub(crate) use models::{answer_models, is_models_path, models_dialect};
 pub(crate) use options::is_critical;
 pub(crate) use quota_headers::QuotaHeaders;
 use request::{Arrival, ClientRequest};
+use trail::{REQUEST_ID_HEADER, Trail};
 pub(crate) use translation::endpoint_at;
 
 /// Serves one request for an answer of a model.

@@ -2,7 +2,8 @@
 
 use http::Response;
 
-use super::{Journey, Means, trace_unserved};
+use super::last_word::trace_unserved;
+use super::{Journey, Means};
 use crate::answer::error_response;
 use crate::body::AnswerBody;
 use crate::provider::UpstreamKey;
