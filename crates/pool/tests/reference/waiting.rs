@@ -123,6 +123,8 @@ struct World {
     now: Timestamp,
     pool: Pool,
     polls: bool,
+    /// Whether turns were taken after the step before. Those that are older were given for what was known then.
+    polled: bool,
     sequential: Sequential,
     leases: Vec<Lease>,
     /// The naive queue.
@@ -160,6 +162,7 @@ impl World {
             now: START,
             pool: Pool::new(START, config).unwrap(),
             polls: true,
+            polled: true,
             sequential: Sequential::Off,
             leases: Vec::new(),
             waiting: BTreeMap::new(),
@@ -182,13 +185,7 @@ impl World {
                 lease,
                 percent,
                 refused,
-            } => {
-                if refused {
-                    // It may trim a limit: what was granted before fitted the one it had then.
-                    self.poll_turns();
-                }
-                self.settle(lease, percent, refused);
-            }
+            } => self.settle(lease, percent, refused),
             Step::Report {
                 lease,
                 limit,
@@ -251,6 +248,7 @@ impl World {
             self.poll_turns();
             self.check_queue();
         }
+        self.polled = self.polls;
     }
 
     fn request(&mut self, asked: Asked) {
@@ -269,6 +267,7 @@ impl World {
         match self.pool.handle_request(self.now, &demand) {
             Admission::Granted(lease) => {
                 let key = lease.key();
+                self.check_within_limits(key, asked);
                 self.granted(lease, asked);
                 if self.sequential == Sequential::Key {
                     let shown = self.pool.key_snapshot(self.now, key);
@@ -288,15 +287,21 @@ impl World {
         }
     }
 
-    /// Legal, and within every limit that counts it.
+    /// It is legal.
     fn granted(&mut self, lease: Lease, asked: Asked) {
         writeln!(self.history, "{}", lease.key()).unwrap();
         let key = lease.key();
         assert!(!excluded(asked).contains(&key), "it had been tried");
+        let shown = self.pool.key_snapshot(self.now, key).unwrap();
+        assert!(!asked.tagged || shown.config.tags.contains(&TAG.to_owned()));
+        self.leases.push(lease);
+    }
+
+    /// It is within every limit that counts it.
+    fn check_within_limits(&mut self, key: KeyId, asked: Asked) {
         let snapshot = self.pool.snapshot(self.now);
         let shown = snapshot.keys.iter().find(|shown| shown.config.id == key);
         let shown = shown.unwrap();
-        assert!(!asked.tagged || shown.config.tags.contains(&TAG.to_owned()));
         let group = snapshot.groups.iter();
         let group = group.filter(|group| Some(&group.name) == shown.config.quota_group.as_ref());
         // A class with a meter of its own is held to that one.
@@ -322,7 +327,6 @@ impl World {
                 );
             }
         }
-        self.leases.push(lease);
     }
 
     fn take_lease(&mut self, which: usize) -> Option<Lease> {
@@ -367,7 +371,12 @@ impl World {
         while let Some((waiter, turn)) = self.pool.poll_turn(self.now) {
             let known = self.end(waiter);
             match turn {
-                Turn::Granted(lease) => self.granted(lease, known.asked),
+                Turn::Granted(lease) => {
+                    if self.polled {
+                        self.check_within_limits(lease.key(), known.asked);
+                    }
+                    self.granted(lease, known.asked);
+                }
                 Turn::Refused(refusal) => {
                     assert!(refusal.retry_at.is_none_or(|at| at >= self.now));
                     writeln!(self.history, "{waiter}: {refusal:?}").unwrap();
