@@ -164,23 +164,14 @@ impl Course {
             Some((_, known)) => *known = suspicion,
             None => self.suspects.push((key, suspicion)),
         }
-        if suspicion.may_have_run() && !self.replays() {
-            return Next::GiveUp;
+        if suspicion.may_have_run() {
+            match &mut self.replays_left {
+                Some(0) => return Next::GiveUp,
+                Some(left) => *left -= 1,
+                None => {}
+            }
         }
         Next::OtherKey
-    }
-
-    /// The request is to be sent again though the provider may have worked on it. False when that has been done as
-    /// often as is allowed.
-    pub fn replays(&mut self) -> bool {
-        match &mut self.replays_left {
-            Some(0) => false,
-            Some(left) => {
-                *left -= 1;
-                true
-            }
-            None => true,
-        }
     }
 
     fn exclude_for_now(&mut self, key: KeyId) {

@@ -11,27 +11,30 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
-use http::{HeaderValue, Response, StatusCode};
-use keypool_pool::{Course, FaultKind, Verdict};
-use keypool_wire::{Endpoint, ProviderKind, StreamMeter};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use keypool_pool::{FaultKind, Verdict};
+use keypool_wire::{Call, Dialect, Endpoint, ProviderKind, StreamMeter};
 use tokio::time::Instant;
 
 use crate::body::AnswerBody;
 use crate::config::Timeouts;
+use crate::credentials::ProofError;
 use crate::limits;
 use crate::telemetry::GatewayMeasurements;
 use crate::traffic::failure::Failure;
-use crate::traffic::headers;
+use crate::traffic::headers::{
+    self, ANTHROPIC_BETA_HEADER, ANTHROPIC_VERSION, ANTHROPIC_VERSION_HEADER,
+};
 use crate::traffic::opening::Opening;
 use crate::traffic::relay::{
     Reader, Relay, RelayStart, Rewriter, Scan, StreamCount, Tail, array_of_one,
 };
 use crate::traffic::request::{ClientRequest, RequestFacts};
-use crate::traffic::sending::Sent;
 use crate::traffic::settlement::Settlement;
 use crate::traffic::translation::{Outbound, as_stream, told_at};
 use crate::traffic::upstream_body::{BodyError, UpstreamBody};
-use crate::upstream::{OpenRequest, UpstreamClient};
+use crate::upstream::{OpenRequest, SendError, UpstreamClient};
 
 /// What an attempt needs besides its settlement.
 #[derive(Debug)]
@@ -52,23 +55,43 @@ pub(super) struct Attempt<'a> {
     pub time_left: Duration,
     /// When the answer must have ended.
     pub end: Instant,
-    /// How far the request has come at this target.
-    pub course: &'a mut Course,
 }
 
 impl Attempt<'_> {
     /// Runs the attempt. The lease is settled in every case, now or when the answer ends.
-    pub(super) async fn run(
-        mut self,
-        settlement: Settlement,
-    ) -> Result<Response<AnswerBody>, Failure> {
-        let Sent {
-            answer: (response, open),
-            at: sent_at,
-            first_byte_due,
-        } = match self.sent(&settlement).await {
-            Ok(sent) => sent,
-            Err(no_head) => return Err(no_head.into_failure(settlement)),
+    pub(super) async fn run(self, settlement: Settlement) -> Result<Response<AnswerBody>, Failure> {
+        let mut request = match self.upstream_request(&settlement) {
+            Ok(request) => request,
+            Err(reason) => return Err(Failure::not_sent(settlement, &reason)),
+        };
+        let key = settlement.key.clone();
+        let time = settlement.provider.pool.time();
+        let body = request.body().clone();
+        let first_byte = self.timeouts.first_byte.min(self.time_left);
+        let proving = key.proof.put_on(&mut request, &body, self.upstream, time);
+        match tokio::time::timeout(first_byte, proving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(ProofError::Refused(parts, body))) => {
+                return Err(Failure::judged(settlement, *parts, body));
+            }
+            Ok(Err(ProofError::Unavailable(reason))) => {
+                return Err(Failure::not_sent(settlement, &reason));
+            }
+            Err(_) => return Err(Failure::silent(settlement, first_byte)),
+        }
+        let sent_at = Instant::now();
+        let first_byte_due = sent_at + first_byte;
+        let sending = self.upstream.send(request.map(Full::new));
+        let sent = tokio::time::timeout_at(first_byte_due, sending).await;
+        let (response, open) = match sent {
+            Err(_) => return Err(Failure::silent(settlement, first_byte)),
+            Ok(Err(SendError::Connect(reason))) => {
+                return Err(Failure::not_sent(settlement, &reason));
+            }
+            Ok(Err(SendError::Broken(reason))) => {
+                return Err(Failure::broken(settlement, FaultKind::Reset, &reason));
+            }
+            Ok(Ok(answered)) => answered,
         };
         let (mut parts, body) = response.into_parts();
         settlement.key.count_status(parts.status.as_u16());
@@ -108,6 +131,45 @@ impl Attempt<'_> {
             }
             Opening::Other => Err(Failure::garbage(settlement, &answer.parts, &first)),
         }
+    }
+
+    fn upstream_request(&self, settlement: &Settlement) -> Result<Request<Bytes>, String> {
+        let (client, outbound) = (self.request, self.outbound);
+        let is_translated = outbound.translation.is_some();
+        // Parameters are the client's API's own.
+        let query = client.query.as_deref().filter(|_| !is_translated);
+        let in_path = client.in_path.as_ref().filter(|_| !is_translated);
+        let call = Call {
+            endpoint: outbound.endpoint,
+            model: self.model,
+            stream: client.facts.is_streamed(),
+            version: in_path.map(|path| path.version),
+            query,
+        };
+        let place = &settlement.key.place;
+        let url = place.url(&call);
+        let beta = headers::list(&client.headers, &ANTHROPIC_BETA_HEADER);
+        let beta = if is_translated { "" } else { &beta };
+        let mut request = Request::new(place.body(&call, &outbound.body, beta));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = url
+            .parse()
+            .map_err(|error| format!("the URL is not valid: {error}"))?;
+        *request.headers_mut() = client.headers.clone();
+        if is_translated || !place.takes_dialect_headers() {
+            headers::take_dialect_out(request.headers_mut());
+        }
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().entry(CONTENT_TYPE).or_insert(json);
+        if outbound.endpoint.dialect() == Dialect::Anthropic && place.takes_dialect_headers() {
+            // The API demands it; a plain `curl` has none, every SDK sends its own.
+            let version = HeaderValue::from_static(ANTHROPIC_VERSION);
+            request
+                .headers_mut()
+                .entry(ANTHROPIC_VERSION_HEADER)
+                .or_insert(version);
+        }
+        Ok(request)
     }
 
     async fn read_error(

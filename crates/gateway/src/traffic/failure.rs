@@ -158,37 +158,12 @@ impl Failure {
 
     /// The connection broke, or what came could not be read.
     pub(super) fn broken(settlement: Settlement, fault: FaultKind, reason: &str) -> Self {
-        let own = broken_off(reason);
+        let own = OwnError {
+            status: 502,
+            code: "upstream_broken",
+            message: format!("the provider's answer broke off: {reason}"),
+        };
         Self::faulted(settlement, fault, Charge::AsReserved, own, reason)
-    }
-
-    /// An idle connection was closed as the request was written to it, and it may not be sent again. No other key
-    /// would do better, and none is to blame.
-    pub(super) fn stale(settlement: Settlement, reason: &str) -> Self {
-        let own = broken_off(reason);
-        let failure = Self {
-            key: settlement.key.id,
-            mask: settlement.key.mask.clone(),
-            code: own.code.to_owned(),
-            failed: Failed::Request,
-            kind: FailureKind::Broken,
-            answer: FailureAnswer::Own(own),
-        };
-        let note = ErrorNote {
-            status: None,
-            code: failure.code.clone(),
-            message: reason.to_owned(),
-        };
-        settle(
-            settlement,
-            Blame {
-                verdict: Verdict::Cancelled,
-                charge: Charge::AsReserved,
-                note,
-                grew_too_fast: false,
-            },
-        );
-        failure
     }
 
     /// A success status with a body that is no answer.
@@ -337,14 +312,6 @@ impl Failure {
             },
         );
         failure
-    }
-}
-
-fn broken_off(reason: &str) -> OwnError {
-    OwnError {
-        status: 502,
-        code: "upstream_broken",
-        message: format!("the provider's answer broke off: {reason}"),
     }
 }
 

@@ -211,8 +211,7 @@ impl<'a> Journey<'a> {
             };
             self.tell_failover(&settlement);
             self.trail.attempts += 1;
-            let course = &mut stage.course;
-            let failure = match self.attempt(target, course, outbound, settlement).await {
+            let failure = match self.attempt(target, outbound, settlement).await {
                 Ok(response) => {
                     stage.served();
                     return Some(self.answered(target, response));
@@ -386,7 +385,6 @@ impl<'a> Journey<'a> {
     async fn attempt(
         &mut self,
         target: &Target,
-        course: &mut Course,
         outbound: &Outbound,
         settlement: Settlement,
     ) -> Result<Response<AnswerBody>, Failure> {
@@ -413,7 +411,6 @@ impl<'a> Journey<'a> {
             outbound,
             time_left: self.time_left(),
             end: tokio::time::Instant::now() + self.means.live.config.timeouts.total,
-            course,
         };
         let answered = attempt.run(settlement).await;
         if answered.is_ok() {

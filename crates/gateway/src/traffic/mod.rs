@@ -15,7 +15,6 @@ mod quota_report;
 mod refusals;
 pub(crate) mod relay;
 mod request;
-mod sending;
 mod settlement;
 mod stage;
 mod trail;

@@ -24,7 +24,6 @@ use tower::Service;
 use crate::config::NetworkConfig;
 use crate::exhaustion::is_from_exhaustion;
 use crate::limits;
-use crate::upstream::connection::Watched;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
@@ -133,7 +132,7 @@ fn tunnel(proxy: &str, tcp: HttpConnector) -> Result<Tunnel<HttpConnector>, Netw
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Watched<MaybeHttpsStream<Stream>>>;
+    type Response = MaybeHttpsStream<Stream>;
     type Error = BoxError;
     type Future = BoxFuture<Self::Response>;
 
@@ -160,7 +159,7 @@ impl Service<Uri> for Connector {
                 .await
                 .map_err(|_| format!("no connection within {} ms", connect_time.as_millis()))??;
             opened.fetch_add(1, Ordering::Relaxed);
-            Ok(TokioIo::new(Watched::new(stream)))
+            Ok(stream)
         })
     }
 }

@@ -5,7 +5,6 @@
 //! silence; therefore an origin has several connection pools, and a request goes to the first that
 //! has few enough open requests.
 
-mod connection;
 mod connector;
 
 use std::collections::HashMap;
@@ -17,14 +16,12 @@ use http::uri::Authority;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::Connected;
-use hyper_util::client::legacy::{self, Client};
+use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::RwLock;
 
 use crate::config::{NetworkConfig, Timeouts};
 use crate::limits;
-use connection::Progress;
 pub(crate) use connector::NetworkError;
 use connector::{Connector, build_connector};
 
@@ -64,50 +61,9 @@ pub(crate) enum SendError {
     /// No connection could be made, so the provider never saw the request.
     #[error("connecting failed: {0}")]
     Connect(String),
-    /// The provider says that it did not look at the request.
-    #[error("the connection was closed before the request was looked at: {0}")]
-    Unseen(String),
-    /// A connection that had served before closed without a word as the request was written to it: most likely
-    /// before the provider saw the request.
-    #[error("an idle connection was closed as the request was written to it: {0}")]
-    Stale(String),
     /// The connection broke after the request may have been seen.
     #[error("the connection broke before an answer: {0}")]
     Broken(String),
-}
-
-impl From<legacy::Error> for SendError {
-    fn from(error: legacy::Error) -> Self {
-        let text = chain(&error);
-        if error.is_connect() {
-            Self::Connect(text)
-        } else if is_unseen(&error) {
-            Self::Unseen(text)
-        } else if error.connect_info().is_some_and(is_stale) {
-            Self::Stale(text)
-        } else {
-            Self::Broken(text)
-        }
-    }
-}
-
-/// Whether an HTTP/2 server has closed the connection to requests as late as this one, or refused to begin with it
-/// (RFC 9113 §6.8 and §8.7).
-fn is_unseen(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    let told = causes.find_map(|error| error.downcast_ref::<h2::Error>());
-    told.filter(|told| told.is_remote()).is_some_and(|told| {
-        let reason = told.reason();
-        (told.is_go_away() && reason == Some(h2::Reason::NO_ERROR))
-            || (told.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM))
-    })
-}
-
-fn is_stale(connection: &Connected) -> bool {
-    let mut extras = http::Extensions::new();
-    connection.get_extras(&mut extras);
-    // Requests share a connection of HTTP/2: what came on it may have been another's.
-    !connection.is_negotiated_h2() && extras.get().is_some_and(Progress::is_stale)
 }
 
 impl UpstreamClient {
@@ -136,15 +92,12 @@ impl UpstreamClient {
             ));
         };
         let slot = self.origin(authority).slot(&self.connector);
-        send_on(slot, request).await
-    }
-
-    /// The same on a connection that nobody has used.
-    pub(crate) async fn send_anew(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<(Response<Incoming>, OpenRequest), SendError> {
-        send_on(Slot::begin(&self.connector), request).await
+        let open = OpenRequest(slot);
+        match open.0.client.request(request).await {
+            Ok(response) => Ok((response, open)),
+            Err(error) if error.is_connect() => Err(SendError::Connect(chain(&error))),
+            Err(error) => Err(SendError::Broken(chain(&error))),
+        }
     }
 
     fn origin(&self, authority: Authority) -> Arc<Origin> {
@@ -165,29 +118,16 @@ impl Origin {
         if let Some(slot) = slots.iter().find(|slot| slot.try_open()) {
             return slot.clone();
         }
-        let slot = Slot::begin(connector);
+        let slot = Arc::new(Slot {
+            client: build_client(connector),
+            open: AtomicUsize::new(1),
+        });
         slots.push(slot.clone());
         slot
     }
 }
 
-async fn send_on(
-    slot: Arc<Slot>,
-    request: Request<Full<Bytes>>,
-) -> Result<(Response<Incoming>, OpenRequest), SendError> {
-    let open = OpenRequest(slot);
-    Ok((open.0.client.request(request).await?, open))
-}
-
 impl Slot {
-    /// One without connections, and with an open request.
-    fn begin(connector: &Connector) -> Arc<Self> {
-        Arc::new(Self {
-            client: build_client(connector),
-            open: AtomicUsize::new(1),
-        })
-    }
-
     fn try_open(&self) -> bool {
         let before = self.open.fetch_add(1, Ordering::Relaxed);
         let fits = before < limits::STREAMS_PER_UPSTREAM_CONNECTION;

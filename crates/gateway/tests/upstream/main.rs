@@ -134,18 +134,3 @@ async fn a_proxy_is_asked_for_a_tunnel_with_its_credentials_and_sees_nothing_els
     assert!(head.to_ascii_lowercase().contains(authorization), "{head}");
     assert!(!head.contains(world::KEY));
 }
-
-#[tokio::test]
-async fn a_request_that_an_http2_provider_does_not_look_at_goes_out_again_on_another_connection() {
-    let provider = Provider::start_refusing().await;
-    let world = World::start_with(&[&provider], |config| {
-        config.network.ca_file = Some(provider.ca_file());
-        // It has not run, so it does not run twice.
-        config.retry.max_replays = Some(0);
-    });
-    let client = world::http_client();
-    for _ in 0..2 {
-        assert_eq!(world.ask_with(&client).await.status, 200);
-    }
-    assert_eq!((provider.requests(), provider.connections()), (2, 2));
-}

@@ -1,7 +1,6 @@
 //! A provider behind TLS with a certificate of its own, that answers every request alike.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,10 +17,9 @@ use parking_lot::Mutex;
 use rcgen::date_time_ymd;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 /// What the provider allows on one HTTP/2 connection, as most do.
 pub(crate) const STREAMS_PER_CONNECTION: u32 = 100;
@@ -94,22 +92,6 @@ impl Provider {
         protocol: Protocol,
         together: usize,
     ) -> Self {
-        Self::serve(certificate, protocol, move |stream, seen| {
-            serve_connection(stream, seen, together)
-        })
-        .await
-    }
-
-    /// Starts one that speaks HTTP/2, and looks at the first request of each connection alone.
-    pub(crate) async fn start_refusing() -> Self {
-        Self::serve(Certificate::Valid, Protocol::Http2, refuse).await
-    }
-
-    async fn serve<S: Future<Output = ()> + Send + 'static>(
-        certificate: Certificate,
-        protocol: Protocol,
-        serve: impl Fn(Stream, Arc<Seen>) -> S + Copy + Send + 'static,
-    ) -> Self {
         let own = certificate.make();
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("ca.pem"), own.cert.pem()).unwrap();
@@ -132,7 +114,7 @@ impl Provider {
             listener,
             TlsAcceptor::from(Arc::new(tls)),
             seen.clone(),
-            serve,
+            together,
         ));
         Self {
             port,
@@ -162,14 +144,7 @@ impl Provider {
     }
 }
 
-type Stream = TlsStream<TcpStream>;
-
-async fn accept<S: Future<Output = ()> + Send + 'static>(
-    listener: TcpListener,
-    tls: TlsAcceptor,
-    seen: Arc<Seen>,
-    serve: impl Fn(Stream, Arc<Seen>) -> S + Copy + Send + 'static,
-) {
+async fn accept(listener: TcpListener, tls: TlsAcceptor, seen: Arc<Seen>, together: usize) {
     while let Ok((stream, _)) = listener.accept().await {
         let (tls, seen) = (tls.clone(), seen.clone());
         tokio::spawn(async move {
@@ -178,39 +153,17 @@ async fn accept<S: Future<Output = ()> + Send + 'static>(
                 return;
             };
             seen.connections.fetch_add(1, Ordering::Relaxed);
-            serve(stream, seen).await;
+            let mut server = auto::Builder::new(TokioExecutor::new());
+            server
+                .http2()
+                .max_concurrent_streams(STREAMS_PER_CONNECTION);
+            let service = service_fn(move |request| serve(request, seen.clone(), together));
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
-async fn serve_connection(stream: Stream, seen: Arc<Seen>, together: usize) {
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http2()
-        .max_concurrent_streams(STREAMS_PER_CONNECTION);
-    let service = service_fn(move |request| answer(request, seen.clone(), together));
-    let _ = server.serve_connection(TokioIo::new(stream), service).await;
-}
-
-/// Serves the first request of a connection, and refuses to look at what comes then.
-async fn refuse(stream: Stream, seen: Arc<Seen>) {
-    let mut connection = h2::server::handshake(stream).await.unwrap();
-    let mut has_served = false;
-    while let Some(Ok((_request, mut respond))) = connection.accept().await {
-        if std::mem::replace(&mut has_served, true) {
-            respond.send_reset(h2::Reason::REFUSED_STREAM);
-            continue;
-        }
-        seen.requests.fetch_add(1, Ordering::Relaxed);
-        let response = Response::builder().header("content-type", "application/json");
-        let mut body = respond
-            .send_response(response.body(()).unwrap(), false)
-            .unwrap();
-        body.send_data(Bytes::from(ANSWER), true).unwrap();
-    }
-}
-
-async fn answer(
+async fn serve(
     request: http::Request<Incoming>,
     seen: Arc<Seen>,
     together: usize,

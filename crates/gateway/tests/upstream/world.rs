@@ -48,19 +48,11 @@ impl World {
         providers: &[&Provider],
         network: impl FnOnce(&mut NetworkConfig),
     ) -> Self {
-        Self::start_with(providers, |config| network(&mut config.network))
-    }
-
-    /// The same with another configuration.
-    pub(crate) fn start_with(
-        providers: &[&Provider],
-        change: impl FnOnce(&mut GatewayConfig),
-    ) -> Self {
         let urls = providers
             .iter()
             .map(|provider| format!("https://localhost:{}", provider.port()));
         let mut config = config(urls);
-        change(&mut config);
+        network(&mut config.network);
         Self {
             gateway: Gateway::start(config).unwrap(),
         }

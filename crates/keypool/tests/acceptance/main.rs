@@ -28,7 +28,6 @@ mod health;
 mod held_open;
 mod hostile;
 mod http2_abuse;
-mod keep_alive;
 mod learning;
 mod lifecycle;
 mod operations;
